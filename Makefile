@@ -1,0 +1,71 @@
+# Everything that people run by hand. `make help` prints the targets from this file.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := list
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Two LightGBM threads that spin while they wait stall each other on a busy machine.
+export OMP_WAIT_POLICY := passive
+# Imports are several times faster from compiled files.
+unexport PYTHONDONTWRITEBYTECODE
+
+define CHECK_PYTHON
+import sys
+if sys.version_info < (3, 11):
+    sys.exit(f"churn-risk needs Python 3.11 or newer, but $(PYTHON) is {sys.version.split()[0]}: "
+             "say `make PYTHON=/path/to/python3.11`.")
+endef
+export CHECK_PYTHON
+
+.PHONY: list
+list: setup ## Run the pipeline and print the top of the weekly list (what `make` alone does)
+	@python -m pipelines.params
+	dvc repro
+	@python -m pipelines.summary
+
+.PHONY: setup
+setup: $(VENV)/.installed ## Install what the pipeline needs into .venv
+
+$(VENV)/.python:
+	@$(PYTHON) -c "$$CHECK_PYTHON"
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.python pyproject.toml constraints.txt
+	python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.PHONY: test
+test: $(VENV)/.installed-dev ## Run the tests (under ten minutes)
+	python -m pytest -m "not slow"
+
+.PHONY: test-slow
+test-slow: $(VENV)/.installed-dev ## Run the tests that need a browser, other data or a fresh environment
+	python -m pytest -m slow --timeout 3000
+
+.PHONY: lint
+lint: $(VENV)/.installed-dev ## Check style and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+.PHONY: ui
+ui: setup ## Open the MLflow UI on 127.0.0.1 (PORT=5000)
+	mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
+
+.PHONY: clean
+clean: ## Remove what the pipeline wrote (not the released lists nor mlflow.db)
+	rm -rf data/raw data/truth data/clean data/quarantine data/snapshots data/periods data/features \
+		data/model data/backtest data/scores reports
+
+.PHONY: help
+help: ## Print this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
+		printf '  make %-10s %s\n' "$$name" "$$text"; done

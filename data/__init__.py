@@ -1,0 +1,1 @@
+"""Raw logs and what is known when: contracts, the clock, sources, quality, snapshots, outcomes."""

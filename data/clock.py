@@ -1,0 +1,116 @@
+"""The one rule for time: cutoffs, periods, windows and horizons as integers.
+
+All instants are UTC. A *cutoff* is 00:00 on the anchor weekday, one every ``period_days``; cutoffs
+are numbered, and cutoff ``k`` closes *period* ``k = (cutoff k-1, cutoff k]``. A *window* of ``w``
+periods at cutoff ``k`` is ``(cutoff k-w, cutoff k]``; a *horizon* of ``h`` periods is
+``(cutoff k, cutoff k+h]``. Every instant in the code is an integer of microseconds since
+1970-01-01 00:00 UTC, so that period arithmetic is exact and equal on every engine.
+
+Nobody asks the machine what time it is: "as of" is always a cutoff, given or taken from the data.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MICROSECONDS_PER_DAY = 86_400_000_000
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+# 1970-01-05 was a Monday; negative period numbers before it are as good as any.
+_FIRST_MONDAY_DAY = 4
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Numbered cutoffs on one weekday.
+
+    Parameters
+    ----------
+    anchor_weekday
+        Day on which a period closes at 00:00 UTC: 0 is Monday, 6 is Sunday.
+    period_days
+        Length of a period in days.
+    """
+
+    anchor_weekday: int = 0
+    period_days: int = 7
+
+    @property
+    def period_us(self) -> int:
+        """Length of a period in microseconds."""
+        return self.period_days * MICROSECONDS_PER_DAY
+
+    @property
+    def origin_us(self) -> int:
+        """Instant of cutoff 0, in microseconds since 1970-01-01 UTC."""
+        return (_FIRST_MONDAY_DAY + self.anchor_weekday) * MICROSECONDS_PER_DAY
+
+    @overload
+    def cutoff_us(self, cutoff: int) -> int: ...
+    @overload
+    def cutoff_us(self, cutoff: NDArray[np.int64]) -> NDArray[np.int64]: ...
+    def cutoff_us(self, cutoff: Any) -> Any:
+        """Instant of cutoff number ``cutoff``, in microseconds; elementwise on arrays."""
+        return self.origin_us + cutoff * self.period_us
+
+    def cutoff_at(self, cutoff: int) -> dt.datetime:
+        """Instant of cutoff number ``cutoff`` as an aware datetime in UTC."""
+        return self.instant(self.cutoff_us(int(cutoff)))
+
+    @staticmethod
+    def instant(instant_us: int) -> dt.datetime:
+        """Microseconds since 1970-01-01 UTC as an aware datetime in UTC."""
+        return EPOCH + dt.timedelta(microseconds=instant_us)
+
+    @overload
+    def period_of(self, instant_us: int) -> int: ...
+    @overload
+    def period_of(self, instant_us: NDArray[np.int64]) -> NDArray[np.int64]: ...
+    def period_of(self, instant_us: Any) -> Any:
+        """Number of the period that an instant lies in, which is the first cutoff at or after it.
+
+        An instant exactly at a cutoff belongs to the period that ends there, a microsecond later
+        to the next one. A row is visible at cutoff ``k`` when ``period_of(available) <= k``. Works
+        on integers, on NumPy arrays and on Ibis integer columns alike.
+        """
+        return (instant_us - self.origin_us - 1) // self.period_us + 1
+
+    @overload
+    def last_cutoff(self, instant_us: int) -> int: ...
+    @overload
+    def last_cutoff(self, instant_us: NDArray[np.int64]) -> NDArray[np.int64]: ...
+    def last_cutoff(self, instant_us: Any) -> Any:
+        """Number of the newest cutoff at or before an instant."""
+        return (instant_us - self.origin_us) // self.period_us
+
+    def cutoff_on(self, day: dt.date) -> int:
+        """Number of the cutoff at 00:00 UTC of ``day``.
+
+        Raises
+        ------
+        ValueError
+            If no cutoff falls on that day.
+        """
+        offset = (day - EPOCH.date()).days * MICROSECONDS_PER_DAY - self.origin_us
+        cutoff, rest = divmod(offset, self.period_us)
+        if rest:
+            weekday = (EPOCH + dt.timedelta(microseconds=self.origin_us)).strftime("%A")
+            raise ValueError(
+                f"{day} is no cutoff: cutoffs fall on a {weekday}, one every {self.period_days} "
+                f"days, e.g. {self.cutoff_at(cutoff).date()}."
+            )
+        return cutoff
+
+    def periods_covering(self, days: int) -> int:
+        """Smallest number of whole periods that last at least ``days`` days."""
+        return -(-days // self.period_days)
+
+    def label(self, periods: int) -> str:
+        """Short name of a span of periods for column names: ``4w`` for weeks, else ``4p``."""
+        return f"{periods}{'w' if self.period_days == 7 else 'p'}"

@@ -1,0 +1,99 @@
+"""The one place that opens an engine: reads and writes of Parquet through Ibis."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import ibis
+
+from data.files import replaced
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+@ibis.udf.scalar.builtin(name="epoch_us")  # type: ignore[untyped-decorator]
+def _epoch_us(instant: dt.datetime) -> int:  # type: ignore[empty-body]
+    """Microseconds since 1970-01-01 UTC (DuckDB's own function)."""
+
+
+@ibis.udf.agg.builtin(name="bit_or")  # type: ignore[untyped-decorator]
+def bit_or(mask: int) -> int:  # type: ignore[empty-body]
+    """Bitwise or of 64-bit masks: the same aggregate in DuckDB and Spark, which Ibis names not."""
+
+
+@dataclass
+class Engine:
+    """An open connection that runs Ibis expressions.
+
+    Use as a context manager; ``open_engine`` makes one.
+    """
+
+    connection: Any
+    _scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection and remove what it spilled."""
+        self.connection.disconnect()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    def read(self, path: Path) -> Any:
+        """Return the Parquet file at ``path`` as a lazy Ibis table."""
+        return self.connection.read_parquet(str(path))
+
+    def microseconds(self, instant: Any) -> Any:
+        """Return an instant column as int64 microseconds since 1970-01-01 UTC."""
+        return _epoch_us(instant)
+
+    def write(self, expression: Any, path: Path, order_by: Sequence[str]) -> None:
+        """Write an expression as one Parquet file, rows in the order of ``order_by``.
+
+        The order must be total for the bytes to be stable. Written under a temporary name and
+        renamed, so that no half-written file is ever seen.
+        """
+        ordered = expression.order_by([ibis.asc(name) for name in order_by])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(path) as temporary:
+            self.connection.to_parquet(ordered, str(temporary), COMPRESSION="zstd")
+
+
+def open_engine(name: str = "duckdb", threads: int = 2, memory_limit: str = "3GB") -> Engine:
+    """Open an engine.
+
+    Parameters
+    ----------
+    name
+        ``duckdb``.
+    threads
+        Threads used; changes no result.
+    memory_limit
+        Memory beyond which the engine spills to a temporary folder, e.g. ``3GB``.
+
+    Raises
+    ------
+    ValueError
+        If there is no engine of that name.
+    """
+    if name != "duckdb":
+        raise ValueError(f"There is no engine {name!r}: engine.name in params.yaml takes duckdb.")
+    scratch = tempfile.TemporaryDirectory(prefix="churn-risk-")
+    connection = ibis.duckdb.connect(
+        ":memory:",
+        threads=threads,
+        memory_limit=memory_limit,
+        temp_directory=scratch.name,
+        autoinstall_known_extensions="false",
+    )
+    connection.raw_sql("SET TimeZone = 'UTC'")
+    return Engine(connection, scratch)

@@ -1,0 +1,65 @@
+"""Writing that never leaves a half-written file or folder behind."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of ``path`` that takes its place when the block ends well.
+
+    Works for a file and for a folder. When the block raises, the temporary is removed and what
+    stood at ``path`` before stands there still.
+    """
+    temporary = path.with_name(f".{path.name}.writing")
+    _remove(temporary)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield temporary
+        if temporary.is_dir() and path.exists():
+            previous = path.with_name(f".{path.name}.previous")
+            _remove(previous)
+            path.rename(previous)
+            temporary.rename(path)
+            _remove(previous)
+        else:
+            temporary.replace(path)
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replaced_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of ``path`` when the block ends well."""
+    with replaced(path) as temporary:
+        temporary.mkdir(parents=True)
+        yield temporary
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write an Arrow table as Parquet under a temporary name, then rename."""
+    with replaced(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write text as UTF-8 under a temporary name, then rename."""
+    with replaced(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,32 @@
+"""Chance that never changes: stable numbers drawn from names."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+
+def stable_hash(salt: str, names: Iterable[str]) -> NDArray[np.uint64]:
+    """Return 64 bits for each name, equal on every machine and in every run.
+
+    Parameters
+    ----------
+    salt
+        Makes draws for different purposes independent of each other.
+    names
+        The names, e.g. customer ids.
+    """
+    start = hashlib.sha256(salt.encode() + b"\x00")
+    bits = bytearray()
+    for name in names:
+        state = start.copy()
+        state.update(name.encode())
+        bits += state.digest()[:8]
+    return np.frombuffer(bytes(bits), dtype="<u8").astype(np.uint64)

@@ -1,0 +1,329 @@
+"""Who is a customer when: live spans of customers, as visible at cutoffs and as they truly were.
+
+Two readings of the same rule. *Visible* spans say at which cutoffs a customer was eligible, by the
+rows visible there; snapshots use them. *True* spells use every row in the log, with churn undone by
+a return within ``undo_days``; outcomes use them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from data.visible import VisibleState
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from data.clock import Clock
+    from data.engine import Engine
+
+STAYED, VOLUNTARY, INVOLUNTARY, ENDED = 0, 1, 2, 3
+NEVER = np.iinfo(np.int64).max
+
+# After one of these kinds the subscription is live, after the others it is not. A trial is not a
+# subscription yet, and the remaining kinds change what is paid, not whether.
+LIVE_KINDS = ("activated", "reactivated", "cancel_revoked")
+STOP_KINDS = ("cancel_scheduled", "cancelled", "ended")
+# Of events at the same instant the one that names the final state comes last.
+KINDS = (
+    "trial_started", "renewed", "plan_changed", "interval_changed", "price_changed",
+    "paused", "resumed", *STOP_KINDS, *LIVE_KINDS,
+)  # fmt: skip
+UNKNOWN = -1
+
+
+def kind_codes(*kinds: str) -> list[int]:
+    """Numbers by which the kinds of the subscription log stand in ``SubscriptionEvents.kind``."""
+    return [KINDS.index(kind) for kind in kinds]
+
+
+@dataclass(frozen=True)
+class SubscriptionEvents:
+    """The subscription log as integer arrays of shape (n,), in (subscription, event) order.
+
+    Parameters
+    ----------
+    customer
+        Number of the customer, ascending: position in the sorted customer ids.
+    subscription
+        Number of the subscription, ascending.
+    event_us, available_us
+        When it happened and when it could first be known, microseconds.
+    kind
+        What happened: position in KINDS.
+    involuntary
+        Whether the row names an involuntary cause.
+    mrr
+        Monthly recurring revenue after the event, minor units; UNKNOWN where not given.
+    renews_us
+        End of the term after the event, microseconds; UNKNOWN where not given.
+    plan, billing_interval
+        Position in ``plans`` and ``billing_intervals``; UNKNOWN where not given.
+    plans, billing_intervals
+        Names, sorted.
+    """
+
+    customer: NDArray[np.int64]
+    subscription: NDArray[np.int64]
+    event_us: NDArray[np.int64]
+    available_us: NDArray[np.int64]
+    kind: NDArray[np.int64]
+    involuntary: NDArray[np.bool_]
+    mrr: NDArray[np.int64]
+    renews_us: NDArray[np.int64]
+    plan: NDArray[np.int64]
+    billing_interval: NDArray[np.int64]
+    plans: NDArray[np.object_]
+    billing_intervals: NDArray[np.object_]
+
+
+def read_subscriptions(
+    log: Any, customers: NDArray[np.object_], until_us: int, engine: Engine
+) -> SubscriptionEvents:
+    """Load the subscription log, sorted, as arrays.
+
+    Parameters
+    ----------
+    log
+        Clean subscriptions as a lazy Ibis table.
+    customers
+        Sorted ids of all customers.
+    until_us
+        Rows that became available after this instant are not read.
+    engine
+        Runs the query.
+    """
+    log = log.mutate(
+        event_us=engine.microseconds(log.event_at),
+        available_us=engine.microseconds(log.available_at),
+        kind=log.kind.cases(*((kind, code) for code, kind in enumerate(KINDS)), else_=UNKNOWN),
+        involuntary=log.cause.fill_null("") == "involuntary",
+        mrr=log.mrr.fill_null(UNKNOWN),
+        renews_us=engine.microseconds(log.renews_at).fill_null(UNKNOWN),
+    )
+    order = ["customer_id", "subscription_id", "event_us", "kind", "event_id"]
+    numbers = ["event_us", "available_us", "kind", "mrr", "renews_us"]
+    chosen = [*order, "available_us", "involuntary", "mrr", "renews_us", "plan", "billing_interval"]
+    frame = log.filter(log.available_us <= until_us).select(chosen).order_by(order).to_pandas()
+    customer, subscription = frame["customer_id"], frame["subscription_id"]
+    new = (customer != customer.shift()) | (subscription != subscription.shift())
+    plan, plans = pd.factorize(frame["plan"], sort=True)
+    interval, intervals = pd.factorize(frame["billing_interval"], sort=True)
+    return SubscriptionEvents(
+        customer=customer_numbers(customer, customers),
+        subscription=np.cumsum(new.to_numpy(dtype=np.int64)) - 1,
+        involuntary=frame["involuntary"].to_numpy(dtype=bool),
+        plan=plan.astype(np.int64),
+        billing_interval=interval.astype(np.int64),
+        plans=np.asarray(plans, dtype=object),
+        billing_intervals=np.asarray(intervals, dtype=object),
+        **{name: frame[name].to_numpy(dtype=np.int64) for name in numbers},
+    )
+
+
+def customer_numbers(names: Any, customers: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Positions of customer ids in the sorted ids; -1 for unknown ones."""
+    return np.asarray(pd.Index(customers).get_indexer(pd.Index(names)), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class LiveSpans:
+    """Cutoffs at which an entity was live, as visible there.
+
+    Parameters
+    ----------
+    entity
+        Number of the subscription (contract rule) or customer (inactivity rule), shape (n,).
+    customer
+        Number of the customer, shape (n,).
+    first
+        First live cutoff number, shape (n,).
+    past
+        One past the last live cutoff number, shape (n,).
+    """
+
+    entity: NDArray[np.int64]
+    customer: NDArray[np.int64]
+    first: NDArray[np.int64]
+    past: NDArray[np.int64]
+
+
+def contract_spans(events: SubscriptionEvents, clock: Clock, as_of: int) -> LiveSpans:
+    """Cutoffs at which subscriptions were activated and neither ended nor due to be cancelled.
+
+    Reads at each cutoff the rows available by then; the last status in event order counts.
+    """
+    rows = np.flatnonzero(np.isin(events.kind, kind_codes(*LIVE_KINDS, *STOP_KINDS)))
+    visible = clock.period_of(events.available_us[rows])
+    state = VisibleState.of(events.subscription[rows], visible)
+    first, past = state.spans(as_of + 1)
+    speaking = rows[state.row]
+    live = np.isin(events.kind[speaking], kind_codes(*LIVE_KINDS)) & (first < past)
+    return LiveSpans(state.entity[live], events.customer[speaking][live], first[live], past[live])
+
+
+def last_plans(events: SubscriptionEvents, customers: int) -> NDArray[np.object_]:
+    """Newest plan of each customer number, shape (customers,); None where there is none."""
+    rows = np.flatnonzero(events.plan != UNKNOWN)
+    rows = rows[np.argsort(events.event_us[rows], kind="stable")]
+    plans = np.full(customers, None, dtype=object)
+    # Of several assignments to one place the last one stays.
+    plans[events.customer[rows]] = events.plans[events.plan[rows]]
+    return plans
+
+
+@dataclass(frozen=True)
+class UsePeriods:
+    """Periods with use: one row per (customer, period of the use, first cutoff that sees it).
+
+    Rows in (customer, period) order; all three arrays have shape (n,).
+    """
+
+    customer: NDArray[np.int64]
+    period: NDArray[np.int64]
+    first_visible: NDArray[np.int64]
+
+
+def read_use_periods(
+    usage: Any, customers: NDArray[np.object_], clock: Clock, until_us: int, engine: Engine
+) -> UsePeriods:
+    """Reduce the usage log to its periods with use, by rows available up to ``until_us``."""
+    usage = usage.mutate(
+        event_us=engine.microseconds(usage.event_at),
+        available_us=engine.microseconds(usage.available_at),
+    )
+    seen = usage.filter(usage.available_us <= until_us)
+    periods = seen.group_by(
+        "customer_id",
+        period=clock.period_of(seen.event_us).cast("int64"),
+        first_visible=clock.period_of(seen.available_us).cast("int64"),
+    ).agg(rows=seen.count())
+    frame = periods.order_by(["customer_id", "period", "first_visible"]).to_pandas()
+    return UsePeriods(
+        customer_numbers(frame["customer_id"], customers),
+        frame["period"].to_numpy(dtype=np.int64),
+        frame["first_visible"].to_numpy(dtype=np.int64),
+    )
+
+
+def inactivity_spans(use: UsePeriods, silent_periods: int, as_of: int) -> LiveSpans:
+    """Cutoffs before which fewer than ``silent_periods`` periods passed without visible use."""
+    state = VisibleState.of(use.customer, use.first_visible)
+    first, past = state.spans(as_of + 1)
+    past = np.minimum(past, use.period[state.row] + silent_periods)
+    live = first < past
+    return LiveSpans(state.entity[live], state.entity[live], first[live], past[live])
+
+
+@dataclass(frozen=True)
+class Spells:
+    """True lifetimes of customers: ``[start, stop)`` and why they stopped.
+
+    Parameters
+    ----------
+    customer
+        Number of the customer, ascending, shape (n,).
+    start_us
+        When the customer became live, ascending within a customer, shape (n,).
+    stop_us
+        When the customer stopped being live; NEVER while still live, shape (n,).
+    cause
+        VOLUNTARY, INVOLUNTARY, ENDED (a contract that ran out), or STAYED while live, shape (n,).
+    """
+
+    customer: NDArray[np.int64]
+    start_us: NDArray[np.int64]
+    stop_us: NDArray[np.int64]
+    cause: NDArray[np.int64]
+
+    def at(self, customer: NDArray[np.int64], instant_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Newest spell that started at or before an instant, or -1; it may have stopped."""
+        # The instants are ranked so that customer and rank pack into one sortable integer.
+        instants = np.unique(np.concatenate([self.start_us, instant_us]))
+        width = len(instants) + 1
+        keys = self.customer * width + np.searchsorted(instants, self.start_us)
+        wanted = customer * width + np.searchsorted(instants, instant_us)
+        found = np.searchsorted(keys, wanted, side="right") - 1
+        clipped = np.maximum(found, 0)
+        if not len(self.customer):
+            return np.full(len(customer), -1, dtype=np.int64)
+        return np.where((found >= 0) & (self.customer[clipped] == customer), clipped, -1)
+
+
+def contract_spells(events: SubscriptionEvents, undo_us: int) -> Spells:
+    """Lifetimes by the contract rule, from every row given.
+
+    A subscription stops at the first of ``cancel_scheduled``, ``cancelled`` and ``ended``: the
+    decision dates a voluntary churn. A customer stops when the last live subscription does. A
+    return within ``undo_us`` of the stop (a revocation, a reactivation, another subscription)
+    undoes it; a later one starts a new spell.
+    """
+    rows = np.flatnonzero(np.isin(events.kind, kind_codes(*LIVE_KINDS, *STOP_KINDS)))
+    subscription = events.subscription[rows]
+    live = np.isin(events.kind[rows], kind_codes(*LIVE_KINDS))
+    before = np.zeros(len(rows), dtype=bool)
+    before[1:] = live[:-1] & (subscription[1:] == subscription[:-1])
+    # A start opens a live span, a stop closes one; repetitions change nothing.
+    edge = live != before
+    rows, step = rows[edge], np.where(live[edge], 1, -1)
+    # At the same instant starts come before stops: moving to another plan is no churn.
+    order = np.lexsort((-step, events.event_us[rows], events.customer[rows]))
+    rows, step = rows[order], step[order]
+    customer = events.customer[rows]
+    total = np.concatenate([[0], np.cumsum(step)])
+    before_customer = total[np.searchsorted(customer, customer)]
+    stopped = np.where(events.involuntary[rows], INVOLUNTARY, VOLUNTARY)
+    cause = np.where(events.kind[rows] == KINDS.index("ended"), ENDED, stopped)
+    return _spells(customer, events.event_us[rows], total[1:] - before_customer, cause, undo_us)
+
+
+def _spells(
+    customer: NDArray[np.int64],
+    instant: NDArray[np.int64],
+    count: NDArray[np.int64],
+    cause: NDArray[np.int64],
+    undo_us: int,
+) -> Spells:
+    """Turn running counts of live subscriptions into spells, joined over short gaps."""
+    previous = np.zeros(len(count), dtype=np.int64)
+    same = customer[1:] == customer[:-1]
+    previous[1:][same] = count[:-1][same]
+    starts = np.flatnonzero((previous == 0) & (count > 0))
+    stops = np.flatnonzero((previous > 0) & (count == 0))
+    owner, start = customer[starts], instant[starts]
+    stop = np.full(len(starts), NEVER)
+    why = np.full(len(starts), STAYED)
+    # Starts and stops alternate within a customer; the last start may have no stop.
+    matched = np.searchsorted(starts, stops, side="right") - 1
+    stop[matched], why[matched] = instant[stops], cause[stops]
+    undone = np.zeros(len(starts), dtype=bool)
+    undone[1:] = (owner[1:] == owner[:-1]) & (start[1:] - stop[:-1] <= undo_us)
+    kept = np.flatnonzero(~undone)
+    last = np.append(kept[1:], len(starts)) - 1
+    return Spells(owner[kept], start[kept], stop[last], why[last])
+
+
+def inactivity_spells(use: UsePeriods, silent_periods: int, as_of: int, clock: Clock) -> Spells:
+    """Lifetimes by the inactivity rule: churn is the completion of n silent periods, dated there.
+
+    A spell starts at the first cutoff that closes a period with use.
+    """
+    pairs = np.unique(np.stack([use.customer, use.period], axis=1), axis=0)
+    customer, period = pairs[:, 0], pairs[:, 1]
+    new = np.ones(len(customer), dtype=bool)
+    same = customer[1:] == customer[:-1]
+    new[1:] = ~same | (period[1:] - period[:-1] > silent_periods)
+    starts = np.flatnonzero(new)
+    finals = np.append(starts[1:], len(customer)) - 1
+    completion = period[finals] + silent_periods
+    silent = completion <= as_of
+    return Spells(
+        customer[starts],
+        clock.cutoff_us(period[starts]),
+        np.where(silent, clock.cutoff_us(completion), NEVER),
+        np.where(silent, VOLUNTARY, STAYED),
+    )

@@ -1,0 +1,237 @@
+"""The population: everybody who is looked at, and what followed, from the clean logs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from data.clock import MICROSECONDS_PER_DAY
+from data.contracts import CAUSES, INSTANT
+from data.errors import BadInputError
+from data.lifetimes import (
+    NEVER,
+    LiveSpans,
+    Spells,
+    contract_spans,
+    contract_spells,
+    inactivity_spans,
+    inactivity_spells,
+    last_plans,
+    read_subscriptions,
+    read_use_periods,
+)
+from data.outcomes import OutcomeSettings, first_contacts, observe_outcomes
+from data.snapshots import (
+    Coverage,
+    CutoffRange,
+    choose_cutoffs,
+    contract_snapshots,
+    log_coverage,
+    payment_revenue,
+    snapshot_cells,
+    snapshot_table,
+    thinning_phase,
+    usage_snapshots,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from data.clock import Clock
+    from data.engine import Engine
+
+
+@dataclass(frozen=True)
+class PopulationSettings:
+    """Who is looked at, when, and how far ahead.
+
+    Parameters
+    ----------
+    rule
+        ``contract`` (cancellations end a customer) or ``inactivity`` (silence does).
+    silent_periods
+        Inactivity rule: periods without use that complete a churn.
+    as_of
+        Newest cutoff number, or None for the newest that the logs cover.
+    history_periods
+        Periods between the start of the logs and the first cutoff.
+    thin_every
+        Before ``as_of`` a customer is looked at every so many cutoffs.
+    salt
+        Of the hash that thins.
+    outcome
+        How outcomes are read.
+    """
+
+    rule: Literal["contract", "inactivity"]
+    silent_periods: int
+    as_of: int | None
+    history_periods: int
+    thin_every: int
+    salt: str
+    outcome: OutcomeSettings
+
+
+@dataclass(frozen=True)
+class Population:
+    """Everybody who is looked at, and what followed.
+
+    Parameters
+    ----------
+    snapshots, outcomes
+        Row for row the same (customer_id, cutoff), sorted by it.
+    lifetimes
+        True lifetimes as of the newest cutoff, churn undone where it was: ``customer_id``, ``plan``
+        (the last one), ``started_at``, ``stopped_at`` and ``cause`` (voluntary, involuntary, ended;
+        both null while live).
+    cutoffs, coverage
+        Which cutoffs are looked at, in which stretch of time.
+    """
+
+    snapshots: pa.Table
+    outcomes: pa.Table
+    lifetimes: pa.Table
+    cutoffs: CutoffRange
+    coverage: Coverage
+
+
+def observe_population(
+    tables: Mapping[str, Any], clock: Clock, settings: PopulationSettings, engine: Engine
+) -> Population:
+    """Take the snapshots and read their outcomes.
+
+    Parameters
+    ----------
+    tables
+        Clean tables of the contract by name, lazy Ibis tables; optional logs may be absent.
+    clock, settings
+        The clock and who is looked at.
+    engine
+        Runs the queries.
+
+    Raises
+    ------
+    BadInputError
+        If the log that tells who left is absent, the history is too short, nobody is a customer at
+        the newest cutoff, or nobody ever left.
+    """
+    teller = "subscriptions" if settings.rule == "contract" else "usage"
+    if teller not in tables:
+        raise BadInputError(
+            f"snapshot.rule is {settings.rule}, which reads who left from the {teller} log, but "
+            f"there is no {teller} log: bring it, or choose the other rule."
+        )
+    logs = {name: table for name, table in tables.items() if name != "customers"}
+    coverage = log_coverage(logs, engine)
+    cutoffs = choose_cutoffs(
+        coverage, clock, settings.as_of, settings.history_periods, settings.thin_every
+    )
+    customers = tables["customers"].order_by("customer_id").to_pandas()
+    names = customers["customer_id"].to_numpy(dtype=object)
+    phase = thinning_phase(names, settings.thin_every, settings.salt)
+    read = _read_contracts if settings.rule == "contract" else _read_usage
+    cells, spells, plans = read(tables, customers, cutoffs, phase, clock, settings, engine)
+    _check_somebody(cells, spells, cutoffs, clock, settings)
+    snapshots = snapshot_table(cells, customers, clock, cutoffs.as_of)
+    contacts = np.full(len(names), NEVER)
+    if "interventions" in tables:
+        until = clock.cutoff_us(cutoffs.as_of)
+        contacts = first_contacts(tables["interventions"], names, until, engine)
+    outcomes = observe_outcomes(
+        cells["customer"].to_numpy(),
+        cells["cutoff"].to_numpy(),
+        spells,
+        contacts,
+        cutoffs.as_of,
+        clock,
+        settings.outcome,
+    )
+    keys = snapshots.select(["customer_id", "cutoff"])
+    outcome_table = pa.table({name: keys[name] for name in keys.column_names} | outcomes)
+    lifetimes = _lifetime_table(spells, names, plans)
+    return Population(snapshots, outcome_table, lifetimes, cutoffs, coverage)
+
+
+def _lifetime_table(
+    spells: Spells, names: NDArray[np.object_], plans: NDArray[np.object_]
+) -> pa.Table:
+    live = spells.stop_us == NEVER
+    cause_names = np.array(["", *CAUSES, "ended"], dtype=object)
+    return pa.table(
+        {
+            "customer_id": pa.array(names[spells.customer], pa.string()),
+            "plan": pa.array(plans[spells.customer], pa.string()),
+            "started_at": pa.array(spells.start_us, pa.int64()).cast(INSTANT),
+            "stopped_at": pa.array(spells.stop_us, pa.int64(), mask=live).cast(INSTANT),
+            "cause": pa.array(cause_names[spells.cause], pa.string(), mask=live),
+        }
+    )
+
+
+def _read_contracts(
+    tables: Mapping[str, Any],
+    customers: pd.DataFrame,
+    cutoffs: CutoffRange,
+    phase: NDArray[np.int64],
+    clock: Clock,
+    settings: PopulationSettings,
+    engine: Engine,
+) -> tuple[pd.DataFrame, Spells, NDArray[np.object_]]:
+    names = customers["customer_id"].to_numpy(dtype=object)
+    until = clock.cutoff_us(cutoffs.as_of)
+    events = read_subscriptions(tables["subscriptions"], names, until, engine)
+    spans = contract_spans(events, clock, cutoffs.as_of)
+    cells = contract_snapshots(events, spans, snapshot_cells(spans, cutoffs, phase), clock)
+    undo_us = settings.outcome.undo_days * MICROSECONDS_PER_DAY
+    return cells, contract_spells(events, undo_us), last_plans(events, len(names))
+
+
+def _read_usage(
+    tables: Mapping[str, Any],
+    customers: pd.DataFrame,
+    cutoffs: CutoffRange,
+    phase: NDArray[np.int64],
+    clock: Clock,
+    settings: PopulationSettings,
+    engine: Engine,
+) -> tuple[pd.DataFrame, Spells, NDArray[np.object_]]:
+    names = customers["customer_id"].to_numpy(dtype=object)
+    until = clock.cutoff_us(cutoffs.as_of)
+    use = read_use_periods(tables["usage"], names, clock, until, engine)
+    spans: LiveSpans = inactivity_spans(use, settings.silent_periods, cutoffs.as_of)
+    span, cutoff = snapshot_cells(spans, cutoffs, phase)
+    revenue = np.zeros(len(span), dtype=np.int64)
+    if "payments" in tables:
+        cells = (spans.customer[span], cutoff)
+        revenue = payment_revenue(tables["payments"], names, cells, clock, engine)
+    signed_up = np.asarray(customers["signed_up_at"].astype("int64"), dtype=np.int64)
+    described = usage_snapshots(spans, (span, cutoff), revenue, signed_up)
+    spells = inactivity_spells(use, settings.silent_periods, cutoffs.as_of, clock)
+    return described, spells, np.full(len(names), None, dtype=object)
+
+
+def _check_somebody(
+    cells: pd.DataFrame,
+    spells: Spells,
+    cutoffs: CutoffRange,
+    clock: Clock,
+    settings: PopulationSettings,
+) -> None:
+    log = "subscriptions" if settings.rule == "contract" else "usage"
+    if not (cells["cutoff"] == cutoffs.as_of).any():
+        raise BadInputError(
+            f"Nobody is a customer on {clock.cutoff_at(cutoffs.as_of).date()}, the newest cutoff, "
+            f"by the {log} log: check that the log is complete, or set snapshot.as_of earlier."
+        )
+    if (spells.stop_us == NEVER).all():
+        raise BadInputError(
+            f"Nobody churned in the whole {log} log, so there is nothing to learn from: check that "
+            "it holds the cancellations of past customers (kinds cancel_scheduled and cancelled), "
+            "or choose snapshot.rule: inactivity."
+        )

@@ -1,0 +1,370 @@
+"""Snapshots: which customers are looked at, at which cutoff, and who they visibly were there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from data.clock import MICROSECONDS_PER_DAY
+from data.contracts import INSTANT
+from data.errors import BadInputError
+from data.hashing import stable_hash
+from data.lifetimes import UNKNOWN, customer_numbers, kind_codes
+from data.visible import VisibleState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from data.clock import Clock
+    from data.engine import Engine
+    from data.lifetimes import LiveSpans, SubscriptionEvents
+
+DAYS_PER_MONTH = 365.25 / 12
+# Without a contract, revenue is read from the payments of this many periods.
+REVENUE_PERIODS = 13
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What stretch of time the logs cover.
+
+    Parameters
+    ----------
+    first_event_us
+        Oldest ``event_at`` of any log, microseconds.
+    newest_us
+        Newest ``available_at`` of each log, microseconds.
+    """
+
+    first_event_us: int
+    newest_us: dict[str, int]
+
+    def newest_cutoff(self, clock: Clock) -> int:
+        """Newest cutoff that the logs cover.
+
+        A period counts as covered when some log reaches into its last day: an export taken on
+        Monday morning holds no row at exactly 00:00.
+        """
+        return clock.last_cutoff(max(self.newest_us.values()) + MICROSECONDS_PER_DAY)
+
+
+def log_coverage(logs: Mapping[str, Any], engine: Engine) -> Coverage:
+    """Measure the stretch of time that clean logs cover.
+
+    Parameters
+    ----------
+    logs
+        Name of each log and its lazy Ibis table.
+    engine
+        Runs the queries.
+    """
+    first, newest = [], {}
+    for name, log in sorted(logs.items()):
+        bounds = log.agg(
+            first=engine.microseconds(log.event_at).min(),
+            newest=engine.microseconds(log.available_at).max(),
+            rows=log.count(),
+        ).to_pandas()
+        if bounds["rows"][0]:
+            first.append(int(bounds["first"][0]))
+            newest[name] = int(bounds["newest"][0])
+    return Coverage(min(first), newest)
+
+
+@dataclass(frozen=True)
+class CutoffRange:
+    """Which cutoffs are looked at.
+
+    Parameters
+    ----------
+    first, as_of
+        First and newest cutoff number, both included.
+    thin_every
+        Before ``as_of`` a customer is looked at every so many cutoffs.
+    """
+
+    first: int
+    as_of: int
+    thin_every: int
+
+
+def choose_cutoffs(
+    coverage: Coverage,
+    clock: Clock,
+    as_of: int | None,
+    history_periods: int,
+    thin_every: int,
+) -> CutoffRange:
+    """Place the cutoffs in the stretch that the logs cover.
+
+    Raises
+    ------
+    BadInputError
+        If ``as_of`` lies after the last row, or the history is shorter than ``history_periods``.
+    """
+    newest = coverage.newest_cutoff(clock)
+    if as_of is None:
+        as_of = newest
+    elif as_of > newest:
+        raise BadInputError(
+            f"snapshot.as_of is {clock.cutoff_at(as_of).date()}, but the logs reach only to the "
+            f"cutoff of {clock.cutoff_at(newest).date()}: bring newer rows or choose that date."
+        )
+    begin = clock.period_of(coverage.first_event_us)
+    first = begin + history_periods
+    if first >= as_of:
+        raise BadInputError(
+            f"The logs cover {as_of - begin} periods up to {clock.cutoff_at(as_of).date()}, fewer "
+            f"than the {history_periods + 1} that snapshot.history_periods = {history_periods} "
+            "asks for: bring a longer history or lower it (and featurize.windows)."
+        )
+    return CutoffRange(first, as_of, thin_every)
+
+
+def snapshot_cells(
+    spans: LiveSpans, cutoffs: CutoffRange, phase: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Expand live spans to the (span, cutoff number) cells that are looked at.
+
+    Parameters
+    ----------
+    spans
+        Cutoffs at which entities are live.
+    cutoffs
+        Which cutoffs are looked at: all at ``as_of``, one in ``thin_every`` before.
+    phase
+        Of each customer number, in ``[0, thin_every)``.
+
+    Returns
+    -------
+    tuple
+        Position in ``spans`` and cutoff number, both of shape (cells,).
+    """
+    every = cutoffs.thin_every
+    low = np.maximum(spans.first, cutoffs.first)
+    start = low + (phase[spans.customer] - low) % every
+    count = np.maximum(0, -((start - spans.past) // every))
+    span = np.repeat(np.arange(len(low)), count)
+    step = np.arange(len(span)) - np.repeat(np.cumsum(count) - count, count)
+    cutoff = start[span] + every * step
+    newest = np.flatnonzero((spans.first <= cutoffs.as_of) & (cutoffs.as_of < spans.past))
+    newest = newest[(cutoffs.as_of - phase[spans.customer[newest]]) % every != 0]
+    return (
+        np.concatenate([span, newest]),
+        np.concatenate([cutoff, np.full(len(newest), cutoffs.as_of)]),
+    )
+
+
+def thinning_phase(customers: NDArray[np.object_], thin_every: int, salt: str) -> NDArray[np.int64]:
+    """Phase in ``[0, thin_every)`` of each customer, by hash: equal in every run."""
+    return (stable_hash(f"{salt}/thin", customers) % np.uint64(thin_every)).astype(np.int64)
+
+
+def contract_snapshots(
+    events: SubscriptionEvents,
+    spans: LiveSpans,
+    cells: tuple[NDArray[np.int64], NDArray[np.int64]],
+    clock: Clock,
+) -> pd.DataFrame:
+    """Describe customers at cutoffs by their live subscriptions, as visible there.
+
+    Parameters
+    ----------
+    events
+        The subscription log.
+    spans, cells
+        Live spans of subscriptions and the cells to describe.
+    clock
+        Places rows in periods.
+
+    Returns
+    -------
+    DataFrame
+        One row per (customer, cutoff), sorted: ``mrr`` summed over live subscriptions (minor
+        units), ``paused`` when all are, ``plan`` and ``billing_interval`` of the one with the
+        largest MRR, ``renews_us`` the first to come, ``activated_us`` the customer's first one.
+    """
+    span, cutoff = cells
+    subscription, customer = spans.entity[span], spans.customer[span]
+
+    def last(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Newest visible chosen row of the subscription of each cell, or -1."""
+        rows = np.flatnonzero(chosen)
+        visible = clock.period_of(events.available_us[rows])
+        found = VisibleState.of(events.subscription[rows], visible).at(subscription, cutoff)
+        return np.where(found >= 0, np.append(rows, -1)[found], -1)
+
+    def value(column: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.append(column, UNKNOWN)[last(column != UNKNOWN)]
+
+    pause = last(np.isin(events.kind, kind_codes("paused", "resumed", "activated", "reactivated")))
+    frame = pd.DataFrame(
+        {
+            "customer": customer,
+            "cutoff": cutoff,
+            "subscription": subscription,
+            "mrr": np.maximum(value(events.mrr), 0),
+            "paused": np.append(events.kind, UNKNOWN)[pause] == kind_codes("paused")[0],
+            "plan": value(events.plan),
+            "billing_interval": value(events.billing_interval),
+            "renews_us": value(events.renews_us),
+        }
+    ).sort_values(
+        ["customer", "cutoff", "mrr", "subscription"], ascending=[True, True, False, True]
+    )
+    frame["renews_us"] = frame["renews_us"].where(frame["renews_us"] != UNKNOWN)
+    result = frame.groupby(["customer", "cutoff"], sort=True, as_index=False).agg(
+        mrr=("mrr", "sum"),
+        paused=("paused", "min"),
+        plan=("plan", "first"),
+        billing_interval=("billing_interval", "first"),
+        renews_us=("renews_us", "min"),
+    )
+    result["renews_us"] = result["renews_us"].astype("Int64")
+    result["plan"] = _or_none(events.plans)[result["plan"].to_numpy()]
+    intervals = _or_none(events.billing_intervals)
+    result["billing_interval"] = intervals[result["billing_interval"].to_numpy()]
+    result["activated_us"] = _first_activation(events, result, clock)
+    return result
+
+
+def _or_none(names: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Names by position, with None at UNKNOWN, the last position."""
+    return np.concatenate([names, np.array([None], dtype=object)])
+
+
+def _first_activation(
+    events: SubscriptionEvents, cells: pd.DataFrame, clock: Clock
+) -> NDArray[np.int64]:
+    """Oldest visible activation of each cell's customer, microseconds."""
+    rows = np.flatnonzero(np.isin(events.kind, kind_codes("activated", "reactivated")))
+    # The newest in reversed time is the oldest.
+    rows = rows[np.lexsort((-events.event_us[rows], events.customer[rows]))]
+    visible = clock.period_of(events.available_us[rows])
+    state = VisibleState.of(events.customer[rows], visible)
+    found = state.at(cells["customer"].to_numpy(), cells["cutoff"].to_numpy())
+    return np.append(events.event_us[rows], UNKNOWN)[found]
+
+
+def usage_snapshots(
+    spans: LiveSpans,
+    cells: tuple[NDArray[np.int64], NDArray[np.int64]],
+    revenue: NDArray[np.int64],
+    signed_up_us: NDArray[np.int64],
+) -> pd.DataFrame:
+    """Describe customers of a business without contracts; columns as ``contract_snapshots``.
+
+    Parameters
+    ----------
+    spans, cells
+        Live spans of customers and the cells to describe.
+    revenue
+        MRR of each cell, minor units.
+    signed_up_us
+        Sign-up of each customer number, microseconds.
+    """
+    span, cutoff = cells
+    customer = spans.customer[span]
+    frame = pd.DataFrame(
+        {
+            "customer": customer,
+            "cutoff": cutoff,
+            "mrr": revenue,
+            "paused": False,
+            "plan": None,
+            "billing_interval": None,
+            "renews_us": pd.array([pd.NA] * len(customer), dtype="Int64"),
+            "activated_us": signed_up_us[customer],
+        }
+    )
+    return frame.sort_values(["customer", "cutoff"], ignore_index=True)
+
+
+def payment_revenue(
+    payments: Any,
+    customers: NDArray[np.object_],
+    cells: tuple[NDArray[np.int64], NDArray[np.int64]],
+    clock: Clock,
+    engine: Engine,
+) -> NDArray[np.int64]:
+    """Monthly revenue of customers at cutoffs, read from what they paid.
+
+    Reads succeeded payments in the window of REVENUE_PERIODS periods that are visible at the
+    cutoff; no payment gives 0.
+
+    Parameters
+    ----------
+    payments
+        Clean payments as a lazy Ibis table.
+    customers
+        Sorted customer ids.
+    cells
+        Customer number and cutoff number of each cell, shape (n,).
+    clock, engine
+        Place rows in periods and run the query.
+
+    Returns
+    -------
+    ndarray
+        Minor units a month, shape (n,).
+    """
+    paid = payments.filter(payments.kind == "succeeded").mutate(
+        event_us=engine.microseconds(payments.event_at),
+        available_us=engine.microseconds(payments.available_at),
+    )
+    frame = paid.select("customer_id", "event_us", "available_us", "amount").to_pandas()
+    customer = customer_numbers(frame["customer_id"], customers)
+    amount = frame["amount"].to_numpy(dtype=np.int64)
+    enters = clock.period_of(frame["available_us"].to_numpy(dtype=np.int64))
+    leaves = clock.period_of(frame["event_us"].to_numpy(dtype=np.int64)) + REVENUE_PERIODS
+    leaves = np.maximum(enters, leaves)
+    width = int(max(leaves.max(initial=0), cells[1].max(initial=0))) + 1
+
+    def total_until(moment: NDArray[np.int64]) -> NDArray[np.int64]:
+        keys = customer * width + moment
+        order = np.argsort(keys, kind="stable")
+        sums = np.concatenate([[0], np.cumsum(amount[order])])
+        upper = np.searchsorted(keys[order], cells[0] * width + cells[1], side="right")
+        return np.asarray(sums[upper])
+
+    # Sums over all earlier customers stand in both terms and cancel.
+    window_sum = total_until(enters) - total_until(leaves)
+    months = REVENUE_PERIODS * clock.period_days / DAYS_PER_MONTH
+    return np.rint(window_sum / months).astype(np.int64)
+
+
+def snapshot_table(
+    cells: pd.DataFrame, customers: pd.DataFrame, clock: Clock, as_of: int
+) -> pa.Table:
+    """Put names to numbers: the snapshots as they are stored, sorted by (customer_id, cutoff).
+
+    Parameters
+    ----------
+    cells
+        Rows of ``contract_snapshots`` or ``usage_snapshots``.
+    customers
+        The dimension table, sorted by ``customer_id``.
+    clock, as_of
+        The clock and the newest cutoff number.
+    """
+    who = customers.iloc[cells["customer"].to_numpy()]
+    columns: dict[str, Any] = {
+        "customer_id": pa.array(who["customer_id"], pa.string()),
+        "cutoff": pa.array(clock.cutoff_us(cells["cutoff"].to_numpy()), pa.int64()).cast(INSTANT),
+        "mrr": pa.array(cells["mrr"], pa.int64()),
+        "paused": pa.array(cells["paused"], pa.bool_()),
+        "plan": pa.array(cells["plan"], pa.string(), from_pandas=True),
+        "billing_interval": pa.array(cells["billing_interval"], pa.string(), from_pandas=True),
+        "renews_at": pa.array(cells["renews_us"], pa.int64(), from_pandas=True).cast(INSTANT),
+        "activated_at": pa.array(cells["activated_us"], pa.int64()).cast(INSTANT),
+        "newest": pa.array(cells["cutoff"].to_numpy() == as_of, pa.bool_()),
+    }
+    for name in ("segment", "country", "channel", "owner"):
+        columns[name] = pa.array(who[name], pa.string(), from_pandas=True)
+    return pa.table(columns)

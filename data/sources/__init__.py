@@ -1,0 +1,1 @@
+"""Readers of raw sources: each yields the tables of the raw contract."""
