@@ -1,0 +1,1 @@
+"""Features of a snapshot: a function of the rows visible at its cutoff, and of nothing else."""

@@ -1,0 +1,164 @@
+"""Derive: the arithmetic that families share. Floats begin here, and NaN is "no such number"."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from features.declare import Family, Numbers, Unit
+    from features.known import Known
+    from features.roll import Flags, Integers, Rolled
+
+
+def ratio(part: NDArray[Any], whole: NDArray[Any]) -> Numbers:
+    """Part over whole, elementwise; NaN where the whole is 0 or either is NaN."""
+    part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
+    result = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=result, where=whole != 0)
+    return result
+
+
+def usual(known: Known, log: str, values: str | Integers, window: int) -> Numbers:
+    """Return the customer's own norm of a sum over ``window`` periods, from before that window.
+
+    Reads ``(cutoff - long, cutoff - window]`` as far as customer and log reach back, scaled to
+    ``window`` periods; NaN where that leaves less than ``window`` periods.
+    """
+    long = known.settings.long
+    rolled = known.log(log)
+    before = rolled.sum(values, long) - rolled.sum(values, window)
+    periods = known.observed(log, long) - window
+    return np.where(periods >= window, ratio(before * window, periods), np.nan)
+
+
+def slope(known: Known, log: str, values: str | Integers, window: int) -> Numbers:
+    """Least-squares slope of a sum per period over the window, per period.
+
+    Reads the periods of ``(cutoff - window, cutoff]`` in which customer and log were there, silent
+    ones as 0; NaN where these are fewer than 3.
+    """
+    rolled = known.log(log)
+    column = rolled[values] if isinstance(values, str) else values
+    n = known.observed(log, window)
+    total = rolled.sum(column, window)
+    # Time runs from 0 at the cutoff back to -(n - 1); its mean is -(n - 1) / 2.
+    timed = rolled.sum(column * rolled.event, window) - known.cutoff * total
+    return np.where(n >= 3, ratio(12 * timed + 6 * (n - 1) * total, n * (n * n - 1)), np.nan)
+
+
+def volatility(
+    known: Known, log: str, values: str | Integers, squares: Integers, window: int
+) -> Numbers:
+    """Coefficient of variation (population) of a sum per period over the window.
+
+    ``squares`` are the gains of the squared per-period sums. Silent periods count as 0; NaN where
+    there is no use, or fewer than 3 periods.
+    """
+    rolled = known.log(log)
+    n = known.observed(log, window)
+    total = rolled.sum(values, window).astype(np.float64)
+    spread = np.maximum(n * rolled.sum(squares, window).astype(np.float64) - total * total, 0.0)
+    return np.where(n >= 3, ratio(np.sqrt(spread), total), np.nan)
+
+
+def declare_total(
+    family: Family,
+    name: str,
+    phrase: str,
+    values: str | Callable[[Known], Integers],
+    *,
+    unit: Unit,
+    group: str,
+    scale: int = 1,
+) -> None:
+    """Declare a sum over each window, its norm, and the short window as a multiple of that norm.
+
+    ``values`` is a measure of the family's log, or a function that gives a value to each of its
+    rows; ``scale`` divides it.
+    """
+    log = family.log
+
+    def column(known: Known) -> str | Integers:
+        return values if isinstance(values, str) else known.once(values)
+
+    @family.feature(
+        f"{name}_<w>", f"{{value}} {phrase} in the last <span>", over="each", unit=unit, empty=0.0,
+        group=group, norm=f"{name}_usual_<w>",
+    )  # fmt: skip
+    def total(known: Known, w: int) -> Numbers:
+        """Sum over the window."""
+        return known.log(log).sum(column(known), w) / scale
+
+    @family.feature(
+        f"{name}_usual_<w>", f"Usually {{value}} {phrase} in <span>", over="short", unit=unit,
+        empty=0.0, group=group,
+    )  # fmt: skip
+    def norm(known: Known, w: int) -> Numbers:
+        """Norm from the long window before the short one, scaled to the short one's length."""
+        return usual(known, log, column(known), w) / scale
+
+    @family.feature(
+        f"{name}_<w>_vs_<long>",
+        f"{{value}} times as many {phrase} in the last <span> as was usual in the last <longspan>",
+        over="short", unit="ratio", group=group,
+    )  # fmt: skip
+    def multiple(known: Known, w: int) -> Numbers:
+        """Sum over the norm; NaN where the norm is 0 or unknown."""
+        return ratio(known.log(log).sum(column(known), w), usual(known, log, column(known), w))
+
+
+def declare_sums(
+    family: Family,
+    over: str,
+    *sums: tuple[str, str, str, str],
+    unit: Unit = "count",
+    monotone: tuple[tuple[str, int], ...] = (),
+) -> None:
+    """Declare plain sums of measures over windows: each a name, measure, phrase and group."""
+    for name, measure, phrase, group in sums:
+
+        def total(known: Known, w: int, measure: str = measure) -> Numbers:
+            """Sum over the window."""
+            return known.log(family.log).sum(measure, w).astype(np.float64)
+
+        family.feature(
+            f"{name}_<w>", f"{phrase} in the last <span>", over=over, unit=unit, empty=0.0,
+            group=group, monotone=monotone,
+        )(total)  # fmt: skip
+
+
+def bit_count(rolled: Rolled, mask: str, window: int | None) -> Numbers:
+    """How many bits of a mask are set over the window, e.g. distinct features used."""
+    return np.bitwise_count(rolled.bits(mask, window)).astype(np.float64)
+
+
+def usual_bit_count(known: Known, log: str, mask: str, window: int) -> Numbers:
+    """Return the customer's own norm of ``bit_count``, from the windows of that length before.
+
+    The mean over the windows that fit side by side in ``(cutoff - long, cutoff - window]`` and in
+    the time that customer and log were there; NaN without any.
+    """
+    long = known.settings.long
+    observed = known.observed(log, long)
+    total, windows = np.zeros(known.cells), np.zeros(known.cells)
+    for ago in range(window, long - window + 1, window):
+        there = observed >= ago + window
+        total += there * np.bitwise_count(known.log(log).bits(mask, window, ago))
+        windows += there
+    return ratio(total, windows)
+
+
+def isin(codes: Integers, chosen: list[int]) -> Flags:
+    """Whether each code is one of the chosen."""
+    return np.asarray(np.isin(codes, chosen), dtype=np.bool_)
+
+
+def flag(condition: NDArray[np.bool_]) -> Numbers:
+    """1 where true, 0 where not."""
+    return condition.astype(np.float64)

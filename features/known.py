@@ -1,0 +1,254 @@
+"""What is known of a block of customers at their cutoffs: the one thing that feature functions see.
+
+Nothing in here, and so no feature, can be asked for a row that is not visible at its cutoff.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.clock import MICROSECONDS_PER_DAY
+from features.roll import NOTHING, Rolled, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from data.clock import Clock
+    from features.declare import FeatureSettings, Numbers
+    from features.roll import Flags, Integers
+
+State = TypeVar("State")
+
+
+class Known:
+    """The snapshots of a block of customers, and the logs as each of them sees them.
+
+    Parameters
+    ----------
+    keys
+        Columns ``customer_id``, ``cutoff_us`` and ``signed_up_us`` (null where unknown), sorted by
+        the first two: one row a cell.
+    periods
+        Log to its periods table, rows of these customers sorted by ``measures.KEY``.
+    events
+        Log to its event table, rows of these customers sorted by ``measures.EVENT_ORDER``.
+    log_start
+        Log to the first period in which any of its rows was visible, to any customer.
+    settings, clock
+        Windows and core features; the rule for time.
+    """
+
+    def __init__(
+        self,
+        keys: pa.Table,
+        periods: Mapping[str, pa.Table],
+        events: Mapping[str, pa.Table],
+        log_start: Mapping[str, int],
+        settings: FeatureSettings,
+        clock: Clock,
+    ) -> None:
+        self.settings, self.clock = settings, clock
+        self.customers = pc.unique(keys["customer_id"])
+        self.cell_customer = self._codes(keys["customer_id"])
+        self.cutoff_us = _integers(keys["cutoff_us"])
+        self.cutoff: Integers = np.asarray(clock.period_of(self.cutoff_us), dtype=np.int64)
+        self.signed_up_us = _integers(keys["signed_up_us"])
+        self._periods, self._events, self._log_start = periods, events, log_start
+        self._memo: dict[Any, Any] = {}
+
+    @property
+    def cells(self) -> int:
+        """Number of snapshots."""
+        return self.cutoff.size
+
+    def once(self, state: Callable[[Known], State]) -> State:
+        """Return what a function makes of this block, computed at the first call only."""
+        if state not in self._memo:
+            self._memo[state] = state(self)
+        result: State = self._memo[state]
+        return result
+
+    def log(self, name: str) -> Rolled:
+        """Periods table of a log by customer; cells are the snapshots."""
+        key = ("log", name)
+        if key not in self._memo:
+            self._memo[key] = self._rolled(self._periods[name])
+        rolled: Rolled = self._memo[key]
+        return rolled
+
+    def history(self, name: str) -> Rolled:
+        """Event rows of a log by customer in the order of events; cells are the snapshots."""
+        key = ("history", name)
+        if key not in self._memo:
+            self._memo[key] = self._rolled(self._events[name])
+        rolled: Rolled = self._memo[key]
+        return rolled
+
+    def entities(self, name: str) -> Entities:
+        """Event rows of a log by entity: its tickets, invoices or subscriptions."""
+        key = ("entities", name)
+        if key not in self._memo:
+            table, customer = self._rows(self._events[name])
+            self._memo[key] = Entities(table, customer, self.cell_customer, self.cutoff)
+        entities: Entities = self._memo[key]
+        return entities
+
+    def observed(self, log: str, window: int) -> Integers:
+        """Periods of a window that the customer and the log have existed for, at least 1.
+
+        The period of sign-up counts. Shape (cells,).
+        """
+        start = np.full(self.cells, self._log_start[log])
+        joined = self.signed_up_us != NOTHING
+        signed_up = self.clock.period_of(self.signed_up_us[joined])
+        start[joined] = np.maximum(start[joined], signed_up)
+        return np.asarray(np.clip(self.cutoff - start + 1, 1, window), dtype=np.int64)
+
+    def joined_under_watch(self, log: str) -> Flags:
+        """Whether the log was there already when the customer signed up."""
+        there = (self.signed_up_us != NOTHING) & (self.cutoff >= self._log_start[log])
+        period: Integers = self.clock.period_of(np.where(there, self.signed_up_us, self.cutoff_us))
+        return np.asarray(there & (period >= self._log_start[log]), dtype=np.bool_)
+
+    def days_since(self, instant_us: Integers) -> Numbers:
+        """Days from instants (shape (cells,)) to the cutoff; NaN where ``NOTHING``."""
+        days = (self.cutoff_us - instant_us) / MICROSECONDS_PER_DAY
+        days[instant_us == NOTHING] = np.nan
+        return days
+
+    def days_until(self, instant_us: Integers) -> Numbers:
+        """Days from the cutoff to instants; NaN where ``NOTHING``."""
+        return -self.days_since(instant_us)
+
+    def _codes(self, ids: Any) -> Integers:
+        return _integers(pc.fill_null(pc.index_in(ids, value_set=self.customers), -1))
+
+    def _rows(self, table: pa.Table) -> tuple[pa.Table, Integers]:
+        """Rows of customers that have snapshots here, and their customer numbers."""
+        customer = self._codes(table["customer_id"])
+        if (customer >= 0).all():
+            return table, customer
+        return table.filter(pa.array(customer >= 0)), customer[customer >= 0]
+
+    def _rolled(self, table: pa.Table) -> Rolled:
+        table, customer = self._rows(table)
+        return _roll(table, customer, slice(None), self.cell_customer, self.cutoff)
+
+
+class Entities:
+    """Tickets, invoices or subscriptions, each paired with the cutoffs at which it is known.
+
+    Parameters
+    ----------
+    table
+        Event rows sorted by (customer, event).
+    customer
+        Shape (rows,): customer numbers.
+    cell_customer, cell_cutoff
+        Shape (cells,): the snapshots, sorted by both.
+
+    Attributes
+    ----------
+    rows
+        The rows by entity in the order of events; its cells are the pairs (entity, snapshot).
+    cell
+        Shape (pairs,): the snapshot of each pair.
+    """
+
+    def __init__(
+        self,
+        table: pa.Table,
+        customer: Integers,
+        cell_customer: Integers,
+        cell_cutoff: Integers,
+    ) -> None:
+        self.cells = cell_cutoff.size
+        entity = _ranks(table["entity"])
+        named = customer * (entity.max(initial=0) + 1) + entity
+        both, group = np.unique(named, return_inverse=True)
+        order = np.argsort(group, kind="stable")
+        group = group[order].astype(np.int64)
+        starts = np.searchsorted(group, np.arange(both.size))
+        visible = _integers(table["visible_period"])[order]
+        first_seen = np.minimum.reduceat(visible, starts) if both.size else visible
+        # Both kinds of keys as ranks of (customer, cutoff): the pairs are stretches of cells.
+        stride = int(max(cell_cutoff.max(initial=0), first_seen.max(initial=0))) + 2
+        base = int(min(cell_cutoff.min(initial=0), first_seen.min(initial=0)))
+        stride -= base
+        cell_key = cell_customer * stride + (cell_cutoff - base)
+        owner = customer[order][starts]
+        first = np.searchsorted(cell_key, owner * stride + (first_seen - base), side="left")
+        stop = np.searchsorted(cell_key, (owner + 1) * stride, side="left")
+        self.cell, pair_group = spread(first, stop)
+        self.rows = _roll(table, group, order, pair_group, cell_cutoff[self.cell])
+        self.customer_cutoff = cell_cutoff[self.cell]
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs (entity, snapshot)."""
+        return self.cell.size
+
+    def count(self, where: Flags) -> Numbers:
+        """How many entities of each snapshot are marked; shape (cells,)."""
+        return np.bincount(self.cell[where], minlength=self.cells).astype(np.float64)
+
+    def total(self, values: NDArray[Any], where: Flags | None = None) -> Numbers:
+        """Sum over the marked entities of each snapshot, exact below 2**53; 0 without any."""
+        there = slice(None) if where is None else where
+        weights = np.asarray(values, dtype=np.float64)[there]
+        total = np.bincount(self.cell[there], weights=weights, minlength=self.cells)
+        return total.astype(np.float64)  # of no pairs at all, bincount makes integers
+
+    def largest(self, values: Integers, where: Flags) -> Integers:
+        """Largest value over the marked entities of each snapshot; ``NOTHING`` without any."""
+        result = np.full(self.cells, NOTHING, dtype=np.int64)
+        np.maximum.at(result, self.cell[where], values[where])
+        return result
+
+    def smallest(self, values: Integers, where: Flags) -> Integers:
+        """Smallest value over the marked entities of each snapshot; ``NOTHING`` without any."""
+        largest = self.largest(-values, where)
+        return np.where(largest == NOTHING, NOTHING, -largest)
+
+    def main(self, value: Integers, where: Flags) -> Integers:
+        """Pair of the marked entity with the largest value, ties by entity id; -1 without any."""
+        best = self.largest(value, where)
+        chosen = np.flatnonzero(where & (value == best[self.cell]))[::-1]
+        result = np.full(self.cells, -1, dtype=np.int64)
+        result[self.cell[chosen]] = chosen  # of equals, the first entity is written last
+        return result
+
+
+def _roll(
+    table: pa.Table, group: Integers, order: Any, cell_group: Integers, cell_cutoff: Integers
+) -> Rolled:
+    columns = {
+        name: _integers(table[name])[order]
+        for name in table.column_names
+        if pa.types.is_integer(table.schema.field(name).type)
+    }
+    return Rolled(
+        group,
+        columns.pop("event_period"),
+        columns.pop("visible_period"),
+        columns,
+        cell_group,
+        cell_cutoff,
+    )
+
+
+def _ranks(texts: pa.ChunkedArray) -> Integers:
+    """Rank of each text among the distinct ones, in the order of their bytes."""
+    codes = pc.unique(texts)
+    return _integers(pc.index_in(texts, value_set=codes.take(pc.sort_indices(codes))))
+
+
+def _integers(column: Any) -> Integers:
+    filled = pc.fill_null(column, NOTHING) if column.null_count else column
+    return np.asarray(filled.to_numpy(), dtype=np.int64)

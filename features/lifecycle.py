@@ -1,0 +1,468 @@
+"""Lifecycle: how long, on what terms, what changed in them, and when they renew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data.clock import MICROSECONDS_PER_DAY
+from data.contracts import BILLING_INTERVALS
+from features.declare import Family
+from features.derive import declare_sums, flag, isin, ratio
+from features.measures import KINDS
+from features.roll import NOTHING
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from features.declare import Numbers
+    from features.known import Entities, Known
+    from features.roll import Flags, Integers, Rolled
+
+FAMILY = Family("lifecycle", log="subscriptions")
+feature = FAMILY.feature
+WEEK_US = 7 * MICROSECONDS_PER_DAY
+KIND = {kind: code for code, kind in enumerate(KINDS["subscriptions"])}
+# Days of a billing interval, in the order of their codes; the last stands for an unheard-of one.
+INTERVAL_DAYS = np.array([{"week": 7, "month": 30, "quarter": 91, "year": 365}[name]
+                          for name in BILLING_INTERVALS] + [30])  # fmt: skip
+
+
+def _is(rows: Rolled, *kinds: str) -> Flags:
+    return isin(rows["kind"], [KIND[kind] for kind in kinds])
+
+
+@dataclass(frozen=True)
+class Contracts:
+    """Subscriptions of a customer as they stand at the cutoff; arrays of shape (cells,).
+
+    What only one subscription can have is that of the main one: live, with the largest MRR. The
+    renewal is the first one of any that is live; paused means that all that are live are.
+    Instants are in microseconds, money in minor units, ``NOTHING`` where unknown.
+    """
+
+    pairs: Entities
+    live: Flags
+    main: Integers
+    mrr: Integers
+    renews_us: Integers
+    term_started_us: Integers
+    discount_us: Integers
+    interval: Integers
+    paused: Flags
+
+    def of_main(self, values: Integers) -> Integers:
+        """Value of the main subscription, from values of shape (pairs,)."""
+        return _of(self.main, values)
+
+
+def _of(main: Integers, values: Integers) -> Integers:
+    if not values.size:
+        return np.full(main.size, NOTHING, dtype=np.int64)
+    return np.where(main >= 0, values[main], NOTHING)
+
+
+def _live(rows: Rolled, ago: int = 0) -> Flags:
+    """Activated, and neither ended, cancelled nor scheduled to be, as of ``ago`` periods back."""
+    standing = _is(rows, "activated", "reactivated", "cancel_revoked")
+    status = rows.last(standing | _is(rows, "cancel_scheduled", "cancelled", "ended"), ago)
+    live: Flags = rows.at(status, standing.astype(np.int64), 0) == 1
+    return live
+
+
+def contracts(known: Known) -> Contracts:
+    """State of the subscriptions, from their rows visible at the cutoff in the order of events."""
+    pairs = known.entities("subscriptions")
+    rows = pairs.rows
+    live, mrr = _live(rows), np.maximum(rows.known("mrr"), 0)
+    main = pairs.main(mrr, live)
+    stopped = _is(rows, "paused")
+    pause = rows.last(stopped | _is(rows, "resumed", "activated", "reactivated"))
+    running = live & (rows.at(pause, stopped.astype(np.int64), 0) == 0)
+    renews = rows.known("renews_us")
+    term = rows.last(_is(rows, "activated", "renewed", "reactivated", "interval_changed"))
+    return Contracts(
+        pairs=pairs,
+        live=live,
+        main=main,
+        mrr=pairs.total(mrr, live).astype(np.int64),
+        renews_us=pairs.smallest(renews, live & (renews != NOTHING)),
+        term_started_us=_of(main, rows.at(term, "event_us")),
+        discount_us=_of(main, rows.known("discount_us")),
+        interval=_of(main, rows.known("interval")),
+        paused=(pairs.count(running) == 0) & (main >= 0),
+    )
+
+
+def mrr_before(known: Known, ago: int) -> Numbers:
+    """MRR ``ago`` periods back, as known now; NaN where no subscription was live then."""
+    pairs = known.entities("subscriptions")
+    live = _live(pairs.rows, ago)
+    total = pairs.total(np.maximum(pairs.rows.known("mrr", ago=ago), 0), live)
+    return np.where(pairs.count(live) > 0, total, np.nan)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What each row changed against the value known before it; arrays of shape (rows,)."""
+
+    mrr: NDArray[np.float64]
+    seats: NDArray[np.float64]
+    interval: NDArray[np.float64]
+
+
+def steps(known: Known) -> Steps:
+    """Ratio of each row's MRR, seats and days of billing interval to those known before; or NaN."""
+    rows = known.entities("subscriptions").rows
+    code = rows["interval"]
+    days = np.where(code == NOTHING, NOTHING, INTERVAL_DAYS[np.clip(code, 0, 4)])
+    return Steps(*(_step(rows, values) for values in (rows["mrr"], rows["seats"], days)))
+
+
+def _step(rows: Rolled, values: Integers) -> Numbers:
+    """Ratio to the last earlier value of the group that was visible when the row was."""
+    there = np.flatnonzero(values != NOTHING)
+    before = np.arange(there.size) - 1
+    visible = rows.visible[there]
+    unseen = np.flatnonzero(before >= 0)
+    while unseen.size:  # steps over rows that became known later: rare, so this ends soon
+        unseen = unseen[visible[before[unseen]] > visible[unseen]]
+        before[unseen] -= 1
+        unseen = unseen[before[unseen] >= 0]
+    same = before >= 0
+    same[same] = rows.group[there[before[same]]] == rows.group[there[same]]
+    result = np.full(values.size, np.nan)
+    result[there[same]] = ratio(values[there[same]], values[there[before[same]]])
+    return result
+
+
+def _changes(known: Known, changed: Flags, window: int | None) -> Numbers:
+    """Sum over the customer's subscriptions of the rows marked, in the window."""
+    pairs = known.entities("subscriptions")
+    return pairs.total(pairs.rows.sum(changed.astype(np.int64), window))
+
+
+# How long
+
+
+@feature(
+    "tenure_weeks", "A paying customer for {value} weeks", unit="weeks", group="relationship",
+)  # fmt: skip
+def tenure_weeks(known: Known) -> Numbers:
+    """Weeks from the first visible activation to the cutoff; NaN without one."""
+    log = known.history("subscriptions")
+    first = log.max(np.where(_is(log, "activated"), -log["event_us"], NOTHING))
+    return np.where(first == NOTHING, np.nan, (known.cutoff_us + first) / WEEK_US)
+
+
+@feature(
+    "weeks_since_sign_up", "Signed up {value} weeks ago", unit="weeks", group="relationship",
+    sources=("customers",),
+)  # fmt: skip
+def weeks_since_sign_up(known: Known) -> Numbers:
+    """Weeks from sign-up to the cutoff; NaN where unknown."""
+    return known.days_since(known.signed_up_us) / 7
+
+
+@feature(
+    "onboarding_stage", "Stage {value} of the relationship, from 0 (new) to 4 (settled)",
+    unit="score", group="relationship",
+)  # fmt: skip
+def onboarding_stage(known: Known) -> Numbers:
+    """How many of the shortest, short, trend and long windows the tenure has outlasted."""
+    weeks = tenure_weeks(known)
+    settings = known.settings
+    limits = (settings.windows[0], settings.short, settings.trend, settings.long)
+    stage = sum(flag(weeks * WEEK_US > limit * known.clock.period_us) for limit in limits)
+    return np.where(np.isnan(weeks), np.nan, stage)
+
+
+@feature(
+    "had_trial", "Began with a trial: {value}", unit="flag", empty=0.0, group="relationship",
+)  # fmt: skip
+def had_trial(known: Known) -> Numbers:
+    """Whether a trial was ever started."""
+    return flag(known.log("subscriptions").sum("trial_started") > 0)
+
+
+@feature(
+    "trial_days", "The trial lasted {value} days", unit="days", group="relationship",
+)  # fmt: skip
+def trial_days(known: Known) -> Numbers:
+    """Days from the newest start of a trial to its planned end; NaN without a trial."""
+    log = known.history("subscriptions")
+    row = log.last(_is(log, "trial_started") & (log["trial_us"] != NOTHING))
+    days = (log.at(row, "trial_us") - log.at(row, "event_us")) / MICROSECONDS_PER_DAY
+    return np.where(row >= 0, days, np.nan)
+
+
+# On what terms
+
+
+@feature("mrr", "Pays {value} a month", unit="cents", empty=0.0, group="plan")
+def mrr(known: Known) -> Numbers:
+    """Monthly recurring revenue over live subscriptions, minor units."""
+    return known.once(contracts).mrr.astype(np.float64)
+
+
+@feature(
+    "subscriptions_live", "{value} subscriptions in force", unit="count", empty=0.0, group="plan",
+)  # fmt: skip
+def subscriptions_live(known: Known) -> Numbers:
+    """Subscriptions that are live at the cutoff."""
+    state = known.once(contracts)
+    return state.pairs.count(state.live)
+
+
+def seats_now(known: Known) -> Numbers:
+    """Seats over live subscriptions; NaN where unknown."""
+    state = known.once(contracts)
+    seats = state.pairs.rows.known("seats")
+    there = state.live & (seats != NOTHING)
+    return np.where(state.pairs.count(there) > 0, state.pairs.total(seats, there), np.nan)
+
+
+@feature("seats", "{value} seats", unit="count", group="plan")
+def seats(known: Known) -> Numbers:
+    """Seats over live subscriptions; NaN where unknown."""
+    return known.once(seats_now)
+
+
+@feature("mrr_per_seat", "Pays {value} a month for each seat", unit="cents", group="plan")
+def mrr_per_seat(known: Known) -> Numbers:
+    """MRR over seats; NaN where seats are unknown or 0."""
+    return ratio(mrr(known), known.once(seats_now))
+
+
+@feature(
+    "uses_per_seat_<w>", "{value} uses for each seat in the last <span>", over="short long",
+    unit="ratio", group="usage_decline", sources=("subscriptions", "usage"),
+)  # fmt: skip
+def uses_per_seat(known: Known, w: int) -> Numbers:
+    """Uses over seats; NaN where seats are unknown or 0."""
+    return ratio(known.log("usage").sum("uses", w), known.once(seats_now))
+
+
+@feature(
+    "billing_interval_days", "Billed every {value} days", unit="days", group="plan",
+)  # fmt: skip
+def billing_interval_days(known: Known) -> Numbers:
+    """Days of the main subscription's billing interval; NaN where unknown."""
+    code = known.once(contracts).interval
+    return np.where(code == NOTHING, np.nan, INTERVAL_DAYS[np.clip(code, 0, 4)])
+
+
+@feature("paused_now", "Paused now: {value}", unit="flag", empty=0.0, group="relationship")
+def paused_now(known: Known) -> Numbers:
+    """Whether all live subscriptions are paused."""
+    return flag(known.once(contracts).paused)
+
+
+# What changed in them
+
+declare_sums(
+    FAMILY,
+    "trend long",
+    ("plan_changes", "plan_changed", "Plan changed {value} times", "plan"),
+    ("price_changes", "price_changed", "Price changed {value} times", "price"),
+    ("interval_changes", "interval_changed", "Billing interval changed {value} times", "plan"),
+    ("pauses", "paused", "Paused {value} times", "relationship"),
+    ("cancellations_revoked", "cancel_revoked", "Took back a cancellation {value} times",
+     "relationship"),
+    ("renewals", "renewed", "Renewed {value} times", "renewal"),
+)  # fmt: skip
+
+for _name, _kind, _phrase in (
+    ("pauses_ever", "paused", "Has paused {value} times in all"),
+    ("cancellations_revoked_ever", "cancel_revoked", "Has taken back {value} cancellations in all"),
+    ("reactivations_ever", "reactivated", "Has come back {value} times after leaving"),
+    ("renewals_ever", "renewed", "Has renewed {value} times in all"),
+):
+
+    @feature(_name, _phrase, unit="count", empty=0.0, group="relationship")
+    def happened_ever(known: Known, kind: str = _kind) -> Numbers:
+        """Rows of one kind in the whole visible history."""
+        return known.log("subscriptions").sum(kind).astype(np.float64)
+
+
+@feature(
+    "mrr_change_<w>", "Pays {value} times what it was before the last <span>", over="wide",
+    unit="ratio", group="price",
+)  # fmt: skip
+def mrr_change(known: Known, w: int) -> Numbers:
+    """MRR over that of ``w`` periods back as known now; NaN where nothing was live then."""
+    return ratio(mrr(known), mrr_before(known, w))
+
+
+@feature(
+    "mrr_vs_first", "Pays {value} times what was paid at first", unit="ratio", group="price",
+)  # fmt: skip
+def mrr_against_first(known: Known) -> Numbers:
+    """Main subscription's MRR over its first one above 0; NaN without one."""
+    state = known.once(contracts)
+    rows = state.pairs.rows
+    # The first row by the order of events is the one with the largest negative row number.
+    back = rows.max(np.where(rows["mrr"] > 0, -np.arange(rows.group.size), NOTHING))
+    first = rows.at(np.where(back == NOTHING, -1, -back), "mrr", 0)
+    now = np.maximum(state.of_main(rows.known("mrr")), 0)
+    return np.where(state.main >= 0, ratio(now, np.maximum(state.of_main(first), 0)), np.nan)
+
+
+@feature(
+    "price_rises_<w>", "Price went up {value} times in the last <span>", over="wide", unit="count",
+    empty=0.0, group="price",
+)  # fmt: skip
+def price_rises(known: Known, w: int) -> Numbers:
+    """Price changes after which MRR was higher than known before."""
+    rows = known.entities("subscriptions").rows
+    return _changes(known, _is(rows, "price_changed") & (known.once(steps).mrr > 1), w)
+
+
+def last_price_rise(known: Known) -> Integers:
+    """Row of the main subscription's last rise in price, -1 without one; shape (cells,)."""
+    state = known.once(contracts)
+    rows = state.pairs.rows
+    rise = rows.last(_is(rows, "price_changed") & (known.once(steps).mrr > 1))
+    return np.maximum(state.of_main(rise), -1)
+
+
+@feature(
+    "last_price_rise_size", "The last rise in price was by {value}", unit="share", empty=0.0,
+    group="price",
+)  # fmt: skip
+def last_price_rise_size(known: Known) -> Numbers:
+    """Share by which the last rise in price raised MRR; 0 without one."""
+    row, step = known.once(last_price_rise), known.once(steps).mrr
+    if not step.size:
+        return np.zeros(known.cells)
+    return np.where(row >= 0, step[row] - 1, 0.0)
+
+
+@feature(
+    "days_since_price_rise", "The price last went up {value} days ago", unit="days", group="price",
+)  # fmt: skip
+def days_since_price_rise(known: Known) -> Numbers:
+    """Days from the main subscription's last rise in price to the cutoff; NaN without one."""
+    rows = known.entities("subscriptions").rows
+    return known.days_since(rows.at(known.once(last_price_rise), "event_us"))
+
+
+@feature(
+    "downgrades_<w>", "Moved to a cheaper plan {value} times in the last <span>", over="wide",
+    unit="count", empty=0.0, group="plan",
+)  # fmt: skip
+def downgrades(known: Known, w: int) -> Numbers:
+    """Plan changes after which MRR was lower than known before."""
+    rows = known.entities("subscriptions").rows
+    return _changes(known, _is(rows, "plan_changed") & (known.once(steps).mrr < 1), w)
+
+
+@feature(
+    "upgrades_<w>", "Moved to a dearer plan {value} times in the last <span>", over="wide",
+    unit="count", empty=0.0, group="plan",
+)  # fmt: skip
+def upgrades(known: Known, w: int) -> Numbers:
+    """Plan changes after which MRR was higher than known before."""
+    rows = known.entities("subscriptions").rows
+    return _changes(known, _is(rows, "plan_changed") & (known.once(steps).mrr > 1), w)
+
+
+@feature(
+    "seat_cuts_<w>", "Reduced seats {value} times in the last <span>", over="trend long",
+    unit="count", empty=0.0, group="plan",
+)  # fmt: skip
+def seat_cuts(known: Known, w: int) -> Numbers:
+    """Rows after which seats were fewer than known before."""
+    return _changes(known, known.once(steps).seats < 1, w)
+
+
+@feature(
+    "interval_shortened_<w>",
+    "Moved to a shorter billing interval {value} times in the last <span>",
+    over="trend long", unit="count", empty=0.0, group="plan",
+)  # fmt: skip
+def interval_shortened(known: Known, w: int) -> Numbers:
+    """Rows after which the billing interval was shorter than known before."""
+    return _changes(known, known.once(steps).interval < 1, w)
+
+
+@feature(
+    "days_since_contract_event", "The contract last changed or renewed {value} days ago",
+    unit="days", group="relationship",
+)  # fmt: skip
+def days_since_contract_event(known: Known) -> Numbers:
+    """Days from the newest visible row of the log to the cutoff; NaN without any."""
+    return known.days_since(known.log("subscriptions").max("last_us"))
+
+
+@feature(
+    "days_to_discount_end", "{value} days to the end of the discount", unit="days", group="price",
+)  # fmt: skip
+def days_to_discount_end(known: Known) -> Numbers:
+    """Days to the end of the discount last known, negative after it; NaN without one."""
+    return known.days_until(known.once(contracts).discount_us)
+
+
+@feature(
+    "discounted_now", "Has a discount now: {value}", unit="flag", empty=0.0, group="price",
+)  # fmt: skip
+def discounted_now(known: Known) -> Numbers:
+    """Whether the discount last known ends after the cutoff."""
+    return flag(known.once(contracts).discount_us > known.cutoff_us)
+
+
+@feature(
+    "discount_ended_<w>", "A discount ended in the last <span>: {value}", over="short trend",
+    unit="flag", empty=0.0, group="price",
+)  # fmt: skip
+def discount_ended(known: Known, w: int) -> Numbers:
+    """Whether the discount last known ended in the window."""
+    ends = known.once(contracts).discount_us
+    start = known.cutoff_us - w * known.clock.period_us
+    return flag((ends > start) & (ends <= known.cutoff_us))
+
+
+@feature(
+    "discount_ends_within_<w>", "A discount ends in the next <span>: {value}", over="short trend",
+    unit="flag", empty=0.0, group="price",
+)  # fmt: skip
+def discount_ends_within(known: Known, w: int) -> Numbers:
+    """Whether the discount last known ends within the window's length after the cutoff."""
+    ends = known.once(contracts).discount_us
+    stop = known.cutoff_us + w * known.clock.period_us
+    return flag((ends > known.cutoff_us) & (ends <= stop))
+
+
+# When they renew
+
+
+@feature(
+    "days_to_renewal", "{value} days to the renewal of the contract", unit="days", group="renewal",
+)  # fmt: skip
+def days_to_renewal(known: Known) -> Numbers:
+    """Days to the first renewal of a live subscription, negative when overdue; NaN if unknown."""
+    return known.days_until(known.once(contracts).renews_us)
+
+
+@feature(
+    "renews_within_<w>", "The contract renews in the next <span>: {value}", over="short trend",
+    unit="flag", empty=0.0, group="renewal",
+)  # fmt: skip
+def renews_within(known: Known, w: int) -> Numbers:
+    """Whether the renewal lies within the window's length after the cutoff."""
+    renews = known.once(contracts).renews_us
+    stop = known.cutoff_us + w * known.clock.period_us
+    return flag((renews > known.cutoff_us) & (renews <= stop))
+
+
+@feature(
+    "term_elapsed", "{value} of the current term has passed", unit="share", group="renewal",
+)  # fmt: skip
+def term_elapsed(known: Known) -> Numbers:
+    """Share of the way from the term's start to the renewal; NaN where either is unknown."""
+    state = known.once(contracts)
+    there = (state.renews_us != NOTHING) & (state.term_started_us != NOTHING)
+    length = np.where(there, state.renews_us - state.term_started_us, 0)
+    return np.clip(ratio(known.cutoff_us - state.term_started_us, length), 0, 1)

@@ -1,0 +1,369 @@
+"""Measure: reduce a log to one row per (customer, event period, period first visible).
+
+Every measure is a commutative monoid on int64 (sum, max, bitwise or), so that order, engine,
+partitioning and lateness cannot change a byte, and a periods table is extended by measuring the
+rows that became visible since: groups with another ``visible_period`` never meet. The reductions
+are Ibis expressions of one pass over the log; only ``data.engine`` knows which engine runs them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import ibis
+
+from data.clock import MICROSECONDS_PER_DAY, Clock
+from data.contracts import BILLING_INTERVALS, PRIORITIES, TABLES
+from data.engine import bit_or
+from data.errors import BadInputError
+from data.lifetimes import KINDS as SUBSCRIPTION_KINDS
+from features.phrases import FRUSTRATION, LEAVING, TOPICS
+from features.roll import NOTHING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from data.engine import Engine
+
+KEY = ("customer_id", "event_period", "visible_period")
+EVENT_ORDER = ("customer_id", "event_us", "kind", "event_id")
+# Features of the product whose use is summed apart, for concentration; the rest is one more.
+LEADING = 10
+# Bits 0 to 61 name a category each, bit 62 stands for all others; the sign stays free.
+OTHER_BIT = 62
+FIRST_SATURDAY_US = 2 * MICROSECONDS_PER_DAY  # 1970-01-03
+
+# Families of decline codes as card networks and processors publish them (Stripe, Adyen): what the
+# customer must mend (card), what waiting may mend (funds), what no retry mends (hard). Any other
+# code is soft: try again.
+DECLINES: dict[str, tuple[str, ...]] = {
+    "funds": (
+        "insufficient_funds", "not_sufficient_funds", "withdrawal_count_limit_exceeded",
+        "card_velocity_exceeded", "limit_exceeded", "credit_limit_exceeded",
+    ),
+    "card": (
+        "expired_card", "card_expired", "incorrect_cvc", "invalid_cvc", "incorrect_number",
+        "invalid_number", "invalid_expiry_month", "invalid_expiry_year", "lost_card",
+        "stolen_card", "pickup_card", "card_not_supported", "restricted_card",
+    ),
+    "hard": (
+        "account_closed", "closed_account", "bank_account_closed", "invalid_account",
+        "no_account", "fraudulent", "revocation_of_authorization",
+        "revocation_of_all_authorizations", "stop_payment_order", "transaction_not_allowed",
+        "mandate_invalid", "mandate_revoked", "debit_not_authorized", "blocked", "card_blocked",
+    ),
+}  # fmt: skip
+# Kinds of events in the order in which they are taken to have happened at the same instant.
+KINDS: dict[str, tuple[str, ...]] = {
+    "subscriptions": SUBSCRIPTION_KINDS,
+    "tickets": TABLES["tickets"].kinds,
+    "payments": TABLES["payments"].kinds,
+}
+METHODS = ("card", "direct_debit", "invoice")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What the measures of a run were made with, kept beside the periods tables.
+
+    Parameters
+    ----------
+    product_features
+        Values of ``usage.feature`` in order of first availability, ties by name: the place is the
+        bit and the code, so what appears later never renumbers what was there.
+    core_features
+        Values of ``usage.feature`` that mark adoption.
+    """
+
+    product_features: tuple[str, ...] = ()
+    core_features: tuple[str, ...] = ()
+
+
+def categories(table: Any, column: str, engine: Engine) -> tuple[str, ...]:
+    """Values of a column in order of first availability, ties by name; a null is ``""``."""
+    first = (
+        table.mutate(
+            value=table[column].fill_null(""), seen=engine.microseconds(table.available_at)
+        )
+        .group_by("value")
+        .aggregate(seen=lambda t: t.seen.min())
+    )
+    rows = first.order_by([ibis.asc("seen"), ibis.asc("value")]).limit(OTHER_BIT)
+    return tuple(engine.connection.to_pyarrow(rows)["value"].to_pylist())
+
+
+def timed(table: Any, engine: Engine, clock: Clock) -> Any:
+    """Add ``event_us``, ``event_period`` and ``visible_period`` (never before the event's)."""
+    table = table.mutate(
+        event_us=engine.microseconds(table.event_at),
+        available_us=engine.microseconds(table.available_at),
+    )
+    return table.mutate(
+        event_period=period_of(table.event_us, clock),
+        visible_period=ibis.greatest(
+            period_of(table.event_us, clock), period_of(table.available_us, clock)
+        ),
+    )
+
+
+def period_of(instant_us: Any, clock: Clock) -> Any:
+    """``Clock.period_of`` for an integer column, exact on every engine.
+
+    Ibis writes ``//`` as the floor of a float division. Subtracting the remainder first leaves a
+    division without one, which is exact in floats below 2**53 microseconds (the year 2255).
+    """
+    past = instant_us - (clock.origin_us + 1)
+    return ((past - _modulo(past, clock.period_us)) / clock.period_us).cast("int64") + 1
+
+
+def _modulo(value: Any, base: int) -> Any:
+    """Remainder with the sign of the base; SQL's has the sign of the value."""
+    return (value % base + base) % base
+
+
+def _bit(place: Any) -> Any:
+    # The cast reaches the SQL: a bare 1 would be shifted in 32 bits by some engines.
+    return ibis.literal(1).cast("int64") << place
+
+
+def _code(column: Any, values: Sequence[str], other: int) -> Any:
+    """Place of a value in a literal list; nulls are the empty string."""
+    if not values:
+        return ibis.literal(other).cast("int64")
+    pairs = [(value, place) for place, value in enumerate(values)]
+    return column.fill_null("").cases(*pairs, else_=other).cast("int64")
+
+
+def _when(condition: Any, value: Any = 1, otherwise: int = 0) -> Any:
+    """Return the value where the condition is true, else (also where it is null) the other."""
+    return ibis.ifelse(condition.fill_null(False), value, otherwise).cast("int64")
+
+
+def _filled(column: Any, empty: int = 0) -> Any:
+    return column.fill_null(empty).cast("int64")
+
+
+Reduction = tuple[str, Any]
+
+
+def usage_measures(log: Any, clock: Clock, manifest: Manifest) -> dict[str, Reduction]:
+    """Measures of the usage log: uses, seconds, microseconds, masks of days and features."""
+    past = log.event_us - (clock.origin_us + 1)
+    into = _modulo(past, clock.period_us)
+    day = ((into - into % MICROSECONDS_PER_DAY) / MICROSECONDS_PER_DAY).cast("int64")
+    weekend = (
+        _modulo(log.event_us - FIRST_SATURDAY_US, 7 * MICROSECONDS_PER_DAY)
+        < 2 * MICROSECONDS_PER_DAY
+    )
+    core = log.core_code >= 0
+    measures: dict[str, Reduction] = {
+        "uses": ("sum", _filled(log["count"])),
+        "seconds": ("sum", _filled(log.duration_s)),
+        "weekend_uses": ("sum", _when(weekend, log["count"])),
+        "longest_s": ("max", _filled(log.duration_s)),
+        "last_us": ("max", log.event_us),
+        "minus_first_us": ("max", -log.event_us),
+        "minus_first_core_us": ("max", _when(core, -log.event_us, NOTHING)),
+        "days": ("or", _bit(day)),
+        "features": ("or", _bit(log.feature_code)),
+        "core": ("or", _when(core, _bit(ibis.greatest(log.core_code, 0)))),
+    }
+    for place in range(len(manifest.core_features)):
+        chosen = log.core_code == place
+        measures[f"core_uses_{place}"] = ("sum", _when(chosen, log["count"]))
+        measures[f"core_last_us_{place}"] = ("max", _when(chosen, log.event_us, NOTHING))
+    for place in range(min(LEADING, len(manifest.product_features))):
+        measures[f"uses_{place}"] = ("sum", _when(log.feature_code == place, log["count"]))
+    return measures
+
+
+def ticket_measures(log: Any, *_: object) -> dict[str, Reduction]:
+    """Measures of the tickets log: counts by kind, topic and tone; ratings on their own scale."""
+    opened, rated = log.kind == "opened", log.kind == "rated"
+    agent = log.author == "agent"
+    written = log.text.fill_null("").lower()
+    by_customer = ~agent.fill_null(False)
+    measures = {
+        "opened": opened,
+        "urgent_opened": opened & log.priority.isin(["high", "urgent"]),
+        "called": opened & (log.channel == "phone"),
+        "customer_replies": (log.kind == "replied") & by_customer,
+        "agent_replies": (log.kind == "replied") & agent,
+        "solved": log.kind == "solved",
+        "reopened": log.kind == "reopened",
+        "escalated": (log.kind == "priority_changed") & log.priority.isin(["high", "urgent"]),
+        "rated": rated,
+        "bad_ratings": rated & (log.score <= 2),
+        "leaving": by_customer & written.re_search(LEAVING),
+        "frustrated": by_customer & written.re_search(FRUSTRATION),
+    }
+    subject = log.category.fill_null("").lower()
+    measures |= {
+        f"opened_{topic}": opened & subject.re_search(words) for topic, words in TOPICS.items()
+    }
+    return {name: ("sum", _when(flag)) for name, flag in measures.items()} | {
+        "score": ("sum", _when(rated, log.score.fill_null(0))),
+        "last_us": ("max", _when(opened, log.event_us, NOTHING)),
+    }
+
+
+def payment_measures(log: Any, *_: object) -> dict[str, Reduction]:
+    """Measures of the payments log: counts and amounts (minor units) by kind and decline family."""
+    failed = log.kind == "failed"
+    code = log.decline_code.fill_null("").lower()
+    counts = {
+        "due": log.kind == "due",
+        "paid": log.kind == "succeeded",
+        "failed": failed,
+        "retried": failed & (log.attempt > 1),
+        "refunds": log.kind == "refunded",
+        "disputes": log.kind == "disputed",
+        "written_off": log.kind == "written_off",
+        "method_updates": log.kind == "method_updated",
+    }
+    named = [name for names in DECLINES.values() for name in names]
+    counts |= {f"failed_{family}": failed & code.isin(names) for family, names in DECLINES.items()}
+    counts["failed_soft"] = failed & ~code.isin(named)
+    measures = {name: ("sum", _when(flag)) for name, flag in counts.items()}
+    for name, kind in (("due", "due"), ("paid", "succeeded"), ("refund", "refunded")):
+        measures[f"{name}_amount"] = ("sum", _when(log.kind == kind, log.amount.fill_null(0)))
+    measures["last_failed_us"] = ("max", _when(failed, log.event_us, NOTHING))
+    return measures
+
+
+def subscription_measures(log: Any, *_: object) -> dict[str, Reduction]:
+    """Measures of the subscriptions log: rows of each kind, and the last event's instant."""
+    kinds = TABLES["subscriptions"].kinds
+    return {kind: ("sum", _when(log.kind == kind)) for kind in kinds} | {
+        "last_us": ("max", log.event_us)
+    }
+
+
+def survey_measures(log: Any, *_: object) -> dict[str, Reduction]:
+    """Measures of the surveys log: answers and their scores, by kind of question."""
+    measures: dict[str, Reduction] = {}
+    for kind in TABLES["surveys"].kinds:
+        measures[kind] = ("sum", _when(log.kind == kind))
+        measures[f"{kind}_score"] = ("sum", _when(log.kind == kind, log.score.fill_null(0)))
+    return measures | {"last_us": ("max", log.event_us)}
+
+
+MEASURES: dict[str, Callable[..., dict[str, Reduction]]] = {
+    "subscriptions": subscription_measures,
+    "usage": usage_measures,
+    "tickets": ticket_measures,
+    "payments": payment_measures,
+    "surveys": survey_measures,
+}
+
+
+def period_table(name: str, table: Any, engine: Engine, clock: Clock, manifest: Manifest) -> Any:
+    """Reduce a clean log to its periods table.
+
+    Parameters
+    ----------
+    name
+        Name of the log, a key of ``MEASURES``.
+    table
+        The clean log, or any part of it cut by ``available_at``.
+
+    Returns
+    -------
+    An Ibis expression: ``KEY``, then int64 measures. Sums of an empty group are 0, maxima of
+    nothing ``NOTHING``.
+
+    Raises
+    ------
+    BadInputError
+        If a period has more days than a mask has bits.
+    """
+    if clock.period_days > OTHER_BIT:
+        raise BadInputError(f"clock.period_days must be at most {OTHER_BIT}.")
+    log = timed(table, engine, clock)
+    if name == "usage":
+        log = log.mutate(
+            feature_code=_code(log.feature, manifest.product_features, OTHER_BIT),
+            core_code=_code(log.feature, manifest.core_features, -1),
+        )
+    measures = MEASURES[name](log, clock, manifest)
+    log = log.select(*KEY, **{column: value for column, (_, value) in measures.items()})
+    reduced = {column: _reduced(how, log[column]) for column, (how, _) in measures.items()}
+    return log.group_by(list(KEY)).aggregate(**reduced)
+
+
+def _reduced(how: str, column: Any) -> Any:
+    if how == "sum":
+        # The way through decimals is for DuckDB, whose sum of int64 is a 128-bit integer that
+        # Ibis takes for int64 and Parquet would store as a float.
+        return column.sum().cast("decimal(38, 0)").cast("int64")
+    return column.max() if how == "max" else bit_or(column)
+
+
+def event_table(name: str, table: Any, engine: Engine, clock: Clock) -> Any:
+    """Turn a small log into integers row by row, for states that hang on the order of events.
+
+    Of a customer's events at the same instant the kind decides, then the event's id.
+
+    Returns
+    -------
+    An Ibis expression: ``EVENT_ORDER``, ``event_period``, ``visible_period``, the entity's id as a
+    string, then int64 columns with ``NOTHING`` for nulls. Kinds are places in ``KINDS``.
+    """
+    log = timed(table, engine, clock)
+    entity, columns = EVENTS[name](log, engine)
+    log = log.mutate(entity=entity.fill_null(""), **columns)
+    return log.select(
+        *EVENT_ORDER, *KEY[1:], "entity", *(name for name in columns if name != "kind")
+    )
+
+
+def _instant(engine: Engine, column: Any) -> Any:
+    return _filled(engine.microseconds(column), NOTHING)
+
+
+def _known_code(column: Any, values: Sequence[str]) -> Any:
+    return ibis.ifelse(column.isnull(), NOTHING, _code(column, values, len(values))).cast("int64")
+
+
+def subscription_events(log: Any, engine: Engine) -> tuple[Any, dict[str, Any]]:
+    """Rows of the subscriptions log as integers."""
+    return log.subscription_id, {
+        "kind": _code(log.kind, KINDS["subscriptions"], -1),
+        "mrr": _filled(log.mrr, NOTHING),
+        "seats": _filled(log.seats, NOTHING),
+        "interval": _known_code(log.billing_interval, BILLING_INTERVALS),
+        "renews_us": _instant(engine, log.renews_at),
+        "discount_us": _instant(engine, log.discount_ends_at),
+        "trial_us": _instant(engine, log.trial_ends_at),
+    }
+
+
+def ticket_events(log: Any, *_: object) -> tuple[Any, dict[str, Any]]:
+    """Rows of the tickets log as integers."""
+    return log.ticket_id, {
+        "kind": _code(log.kind, KINDS["tickets"], -1),
+        "agent": _when(log.author == "agent"),
+        "priority": _known_code(log.priority, PRIORITIES),
+        "score": _filled(log.score, NOTHING),
+    }
+
+
+def payment_events(log: Any, engine: Engine) -> tuple[Any, dict[str, Any]]:
+    """Rows of the payments log as integers."""
+    return log.invoice_id, {
+        "kind": _code(log.kind, KINDS["payments"], -1),
+        "amount": _filled(log.amount, NOTHING),
+        "due_us": _instant(engine, log.due_at),
+        "attempt": _filled(log.attempt, NOTHING),
+        "next_attempt_us": _instant(engine, log.next_attempt_at),
+        "method": _known_code(log.method, METHODS),
+        "card_us": _instant(engine, log.card_expires_on),
+    }
+
+
+EVENTS: dict[str, Callable[..., tuple[Any, dict[str, Any]]]] = {
+    "subscriptions": subscription_events,
+    "tickets": ticket_events,
+    "payments": payment_events,
+}

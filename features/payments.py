@@ -1,0 +1,391 @@
+"""Payments: what is owed, what failed and why, and whether the method on file will hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data.clock import MICROSECONDS_PER_DAY
+from features.declare import Family
+from features.derive import declare_sums, flag, isin, ratio
+from features.lifecycle import contracts
+from features.measures import KINDS, METHODS
+from features.roll import NOTHING
+
+if TYPE_CHECKING:
+    from features.declare import Numbers
+    from features.known import Entities, Known
+    from features.roll import Flags, Integers
+
+FAMILY = Family("payments", log="payments")
+feature = FAMILY.feature
+UP = (("involuntary", 1),)
+KIND = {kind: code for code, kind in enumerate(KINDS["payments"])}
+
+
+@dataclass(frozen=True)
+class Invoices:
+    """Every invoice as it stands at every cutoff of its customer; arrays of shape (pairs,).
+
+    Instants are in microseconds, amounts in minor units, ``NOTHING`` where there is none.
+    """
+
+    pairs: Entities
+    cutoff_us: Integers
+    due_us: Integers
+    amount: Integers
+    paid_us: Integers
+    failures: Integers
+    attempt: Integers
+    next_attempt_us: Integers
+    outstanding: Flags
+
+    @property
+    def past_due(self) -> Flags:
+        """Outstanding at the cutoff with the due date behind."""
+        return self.outstanding & (self.due_us < self.cutoff_us)
+
+    @property
+    def in_dunning(self) -> Flags:
+        """Outstanding after at least one failed attempt."""
+        return self.outstanding & (self.failures > 0)
+
+    def due_within(self, window_us: int) -> Flags:
+        """Due at the cutoff or in the window before it."""
+        return (self.due_us > self.cutoff_us - window_us) & (self.due_us <= self.cutoff_us)
+
+
+def invoices(known: Known) -> Invoices:
+    """State of every invoice, from its rows visible at the cutoff in the order of events."""
+    pairs = known.entities("payments")
+    rows = pairs.rows
+    kind = rows["kind"]
+    failed = kind == KIND["failed"]
+    last_failure = rows.last(failed)
+    paid_us = rows.at(rows.last(kind == KIND["succeeded"]), "event_us")
+    written_off = rows.last(kind == KIND["written_off"]) >= 0
+    due_us = rows.known("due_us")
+    failures = rows.sum(failed.astype(np.int64))
+    owed = (due_us != NOTHING) | (failures > 0)
+    return Invoices(
+        pairs=pairs,
+        cutoff_us=known.cutoff_us[pairs.cell],
+        due_us=due_us,
+        amount=rows.known("amount"),
+        paid_us=paid_us,
+        failures=failures,
+        attempt=rows.at(last_failure, "attempt"),
+        next_attempt_us=rows.at(last_failure, "next_attempt_us"),
+        outstanding=owed & (paid_us == NOTHING) & ~written_off,
+    )
+
+
+# Failures
+
+declare_sums(
+    FAMILY,
+    "each",
+    ("failed_payments", "failed", "{value} failed attempts to pay", "payment_failures"),
+    monotone=UP,
+)
+declare_sums(
+    FAMILY,
+    "short long",
+    ("failed_payments_soft", "failed_soft", "{value} attempts failed for a passing cause",
+     "payment_failures"),
+    ("failed_payments_hard", "failed_hard", "{value} attempts refused for good",
+     "payment_failures"),
+    ("failed_payments_card", "failed_card", "{value} attempts failed because of the card",
+     "payment_failures"),
+    ("failed_payments_funds", "failed_funds", "{value} attempts failed for lack of funds",
+     "payment_failures"),
+    ("retries_failed", "retried", "{value} repeated attempts failed", "payment_failures"),
+    ("payments_made", "paid", "{value} payments went through", "payment_arrears"),
+    ("invoices_due", "due", "{value} invoices issued", "payment_arrears"),
+    ("refunds", "refunds", "{value} refunds", "refunds"),
+    ("disputes", "disputes", "{value} disputed payments", "refunds"),
+    ("method_updates", "method_updates", "Payment method updated {value} times", "payment_method"),
+)  # fmt: skip
+declare_sums(
+    FAMILY,
+    "long",
+    ("written_off", "written_off", "{value} invoices written off", "payment_arrears"),
+)
+declare_sums(
+    FAMILY,
+    "short long",
+    ("paid_amount", "paid_amount", "{value} paid", "payment_arrears"),
+    unit="cents",
+)
+
+
+@feature(
+    "days_since_failed_payment", "A payment last failed {value} days ago", unit="days",
+    group="payment_failures",
+)  # fmt: skip
+def days_since_failed_payment(known: Known) -> Numbers:
+    """Days from the last failed attempt to the cutoff; NaN without any."""
+    return known.days_since(known.log("payments").max("last_failed_us"))
+
+
+@feature(
+    "failed_attempt_share_<w>", "{value} of the attempts to pay in the last <span> failed",
+    over="trend long", unit="share", group="payment_failures",
+)  # fmt: skip
+def failed_attempt_share(known: Known, w: int) -> Numbers:
+    """Failed attempts over all attempts; NaN without attempts."""
+    log = known.log("payments")
+    failed = log.sum("failed", w)
+    return ratio(failed, failed + log.sum("paid", w))
+
+
+@feature(
+    "failed_invoice_share_<w>",
+    "{value} of the invoices that fell due in the last <span> failed at least once",
+    over="long", unit="share", group="payment_failures",
+)  # fmt: skip
+def failed_invoice_share(known: Known, w: int) -> Numbers:
+    """Invoices with a failed attempt among those fallen due in the window; NaN without any."""
+    state = known.once(invoices)
+    due = state.due_within(w * known.clock.period_us)
+    return ratio(state.pairs.count(due & (state.failures > 0)), state.pairs.count(due))
+
+
+@feature(
+    "refund_share_<w>", "{value} of the money paid in the last <span> was refunded", over="long",
+    unit="share", group="refunds",
+)  # fmt: skip
+def refund_share(known: Known, w: int) -> Numbers:
+    """Amount refunded over amount paid; NaN where nothing was paid."""
+    log = known.log("payments")
+    return ratio(log.sum("refund_amount", w), log.sum("paid_amount", w))
+
+
+# What is owed now
+
+
+@feature(
+    "in_dunning", "Being retried after a failed payment now: {value}", unit="flag", empty=0.0,
+    group="payment_failures", monotone=UP,
+)  # fmt: skip
+def in_dunning(known: Known) -> Numbers:
+    """Whether any invoice is outstanding after a failed attempt."""
+    state = known.once(invoices)
+    return flag(state.pairs.count(state.in_dunning) > 0)
+
+
+@feature(
+    "dunning_attempt", "{value} attempts made on the invoice that fails now", unit="count",
+    empty=0.0, group="payment_failures",
+)  # fmt: skip
+def dunning_attempt(known: Known) -> Numbers:
+    """Largest attempt number (or count of failures) of an invoice in dunning; 0 without one."""
+    state = known.once(invoices)
+    attempts = np.maximum(state.attempt, state.failures)
+    return np.maximum(state.pairs.largest(attempts, state.in_dunning), 0).astype(np.float64)
+
+
+@feature(
+    "days_to_next_attempt", "{value} days to the next attempt to collect", unit="days",
+    group="payment_failures",
+)  # fmt: skip
+def days_to_next_attempt(known: Known) -> Numbers:
+    """Days to the first attempt still ahead on an invoice in dunning; NaN without any."""
+    state = known.once(invoices)
+    planned = state.in_dunning & (state.next_attempt_us > state.cutoff_us)
+    return known.days_until(state.pairs.smallest(state.next_attempt_us, planned))
+
+
+@feature(
+    "no_attempt_planned", "Owes a failed payment that no further attempt is planned for: {value}",
+    unit="flag", empty=0.0, group="payment_failures",
+)  # fmt: skip
+def no_attempt_planned(known: Known) -> Numbers:
+    """Whether an invoice in dunning has no next attempt."""
+    state = known.once(invoices)
+    return flag(state.pairs.count(state.in_dunning & (state.next_attempt_us == NOTHING)) > 0)
+
+
+@feature(
+    "days_in_dunning", "Payment has been failing for {value} days", unit="days", empty=0.0,
+    group="payment_failures",
+)  # fmt: skip
+def days_in_dunning(known: Known) -> Numbers:
+    """Days since the due date of the oldest invoice in dunning; 0 without one or before it."""
+    state = known.once(invoices)
+    there = state.in_dunning & (state.due_us != NOTHING)
+    days = known.days_since(state.pairs.smallest(state.due_us, there))
+    return np.maximum(np.nan_to_num(days), 0)
+
+
+@feature(
+    "invoices_past_due", "{value} invoices past their due date", unit="count", empty=0.0,
+    group="payment_arrears", monotone=UP,
+)  # fmt: skip
+def invoices_past_due(known: Known) -> Numbers:
+    """Invoices outstanding with the due date behind."""
+    state = known.once(invoices)
+    return state.pairs.count(state.past_due & (state.due_us != NOTHING))
+
+
+@feature(
+    "days_past_due", "The oldest unpaid invoice is {value} days past due", unit="days", empty=0.0,
+    group="payment_arrears", monotone=UP,
+)  # fmt: skip
+def days_past_due(known: Known) -> Numbers:
+    """Days since the oldest due date that is past and unpaid; 0 where nothing is."""
+    state = known.once(invoices)
+    there = state.past_due & (state.due_us != NOTHING)
+    return np.nan_to_num(known.days_since(state.pairs.smallest(state.due_us, there)))
+
+
+@feature(
+    "amount_past_due", "Owes {value} past the due date", unit="cents", empty=0.0,
+    group="payment_arrears",
+)  # fmt: skip
+def amount_past_due(known: Known) -> Numbers:
+    """Sum of the amounts outstanding past their due dates."""
+    state = known.once(invoices)
+    there = state.past_due & (state.due_us != NOTHING) & (state.amount != NOTHING)
+    return state.pairs.total(state.amount, there)
+
+
+@feature(
+    "days_to_next_due", "{value} days to the next due date", unit="days",
+    group="payment_arrears",
+)  # fmt: skip
+def days_to_next_due(known: Known) -> Numbers:
+    """Days to the first due date still ahead of an outstanding invoice; NaN without any."""
+    state = known.once(invoices)
+    ahead = state.outstanding & (state.due_us >= state.cutoff_us)
+    return known.days_until(state.pairs.smallest(state.due_us, ahead))
+
+
+# How it went before
+
+
+@feature(
+    "paid_late_<w>", "{value} of the invoices due in the last <span> were paid a day late or more",
+    over="short long", unit="count", empty=0.0, group="payment_arrears",
+)  # fmt: skip
+def paid_late(known: Known, w: int) -> Numbers:
+    """Invoices fallen due in the window and paid a day or more after the due date."""
+    state = known.once(invoices)
+    late = (state.paid_us != NOTHING) & (state.paid_us - state.due_us >= MICROSECONDS_PER_DAY)
+    return state.pairs.count(late & state.due_within(w * known.clock.period_us))
+
+
+@feature(
+    "mean_days_late_<w>", "Paid {value} days after the due date on average in the last <span>",
+    over="trend long", unit="days", group="payment_arrears",
+)  # fmt: skip
+def mean_days_late(known: Known, w: int) -> Numbers:
+    """Mean whole days from due date to payment, early ones 0; NaN where nothing due was paid."""
+    state = known.once(invoices)
+    paid = (state.paid_us != NOTHING) & state.due_within(w * known.clock.period_us)
+    days = np.maximum(state.paid_us - state.due_us, 0) // MICROSECONDS_PER_DAY
+    return ratio(state.pairs.total(days, paid), state.pairs.count(paid))
+
+
+@feature(
+    "recovered_<w>", "{value} invoices paid in the end after failing in the last <span>",
+    over="long", unit="count", empty=0.0, group="payment_failures",
+)  # fmt: skip
+def recovered(known: Known, w: int) -> Numbers:
+    """Invoices paid in the window after at least one failed attempt."""
+    state = known.once(invoices)
+    recent = state.paid_us > state.cutoff_us - w * known.clock.period_us
+    return state.pairs.count(recent & (state.failures > 0))
+
+
+@feature(
+    "recovered_ever", "{value} failing invoices ever paid in the end", unit="count",
+    empty=0.0, group="payment_failures",
+)  # fmt: skip
+def recovered_ever(known: Known) -> Numbers:
+    """Invoices paid after at least one failed attempt, over the whole visible history."""
+    state = known.once(invoices)
+    return state.pairs.count((state.paid_us != NOTHING) & (state.failures > 0))
+
+
+# The method on file
+
+
+def method(known: Known) -> Integers:
+    """Code of the payment method as last known, a place in ``METHODS``; ``NOTHING`` if never."""
+    return known.history("payments").known("method")
+
+
+def card_dies_us(known: Known) -> Integers:
+    """Instant from which the card on file is dead; ``NOTHING`` if unknown or not by card.
+
+    The expiry last known, unless the method was changed since to one that is no card.
+    """
+    expiry = known.history("payments").known("card_us")
+    by_card = isin(known.once(method), [METHODS.index("card"), NOTHING])
+    return np.where(by_card, expiry, NOTHING)
+
+
+for _code, _method in enumerate(METHODS):
+
+    @feature(
+        f"pays_by_{_method}", f"Pays by {_method.replace('_', ' ')}: {{value}}", unit="flag",
+        empty=0.0, group="payment_method",
+    )  # fmt: skip
+    def pays_by(known: Known, code: int = _code) -> Numbers:
+        """Whether the method last known is this one."""
+        return flag(known.once(method) == code)
+
+
+@feature(
+    "days_to_card_expiry", "{value} days to the expiry of the card on file", unit="days",
+    group="payment_method",
+)  # fmt: skip
+def days_to_card_expiry(known: Known) -> Numbers:
+    """Days from the cutoff to the death of the card, negative after it; NaN without a card."""
+    return known.days_until(known.once(card_dies_us))
+
+
+@feature(
+    "card_expired", "The card on file has expired: {value}", unit="flag", empty=0.0,
+    group="payment_method", monotone=UP,
+)  # fmt: skip
+def card_expired(known: Known) -> Numbers:
+    """Whether the card on file is dead at the cutoff."""
+    dies = known.once(card_dies_us)
+    return flag((dies != NOTHING) & (dies <= known.cutoff_us))
+
+
+@feature(
+    "card_expires_within_<w>", "The card on file is dead within the next <span>: {value}",
+    over="short trend", unit="flag", empty=0.0, group="payment_method",
+)  # fmt: skip
+def card_expires_within(known: Known, w: int) -> Numbers:
+    """Whether the card on file is dead at the cutoff or within the window's length after it."""
+    dies = known.once(card_dies_us)
+    return flag((dies != NOTHING) & (dies <= known.cutoff_us + w * known.clock.period_us))
+
+
+@feature(
+    "card_expires_before_renewal", "The card on file expires before the next renewal: {value}",
+    unit="flag", empty=0.0, group="payment_method", sources=("payments", "subscriptions"),
+    monotone=UP,
+)  # fmt: skip
+def card_expires_before_renewal(known: Known) -> Numbers:
+    """Whether the card on file is dead at the first renewal of a live subscription."""
+    dies, renews = known.once(card_dies_us), known.once(contracts).renews_us
+    return flag((dies != NOTHING) & (renews != NOTHING) & (dies <= renews))
+
+
+@feature(
+    "days_since_method_update", "The payment method was last updated {value} days ago",
+    unit="days", group="payment_method",
+)  # fmt: skip
+def days_since_method_update(known: Known) -> Numbers:
+    """Days from the last update of the payment method to the cutoff; NaN without any."""
+    history = known.history("payments")
+    return known.days_since(
+        history.at(history.last(history["kind"] == KIND["method_updated"]), "event_us")
+    )

@@ -1,0 +1,244 @@
+"""Roll: windows over periods in NumPy, exact in int64, at a cost linear in rows and output cells.
+
+A row lies in period ``event`` and is first seen at cutoff ``visible >= event``. It counts in the
+window ``(cutoff k-w, cutoff k]`` when ``k-w < event`` and ``visible <= k``: a late row joins when
+it becomes visible and leaves with its window, which is the stretch of cutoffs
+``[visible, event + w)``. So a sum is one prefix sum over the rows that have arrived by ``k`` minus
+one over those that have also left; nothing is evaluated for cutoffs that nobody asks about.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    Integers = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
+
+NOTHING = -(1 << 62)
+"""Stands for "no value" in integer columns: smaller than any instant, amount or count."""
+
+
+class Rolled:
+    """Rows of groups (customers, tickets, invoices, ...) seen from cells (group, cutoff).
+
+    Parameters
+    ----------
+    group, event, visible
+        Shape (rows,): group number, event period and period first visible, with
+        ``visible >= event``. Rows are sorted by group; within a group by event period, and where
+        ``last`` is used by the order in which things happened.
+    columns
+        Name to int64 array of shape (rows,).
+    cell_group, cell_cutoff
+        Shape (cells,): the group and the cutoff number of each cell, sorted by both.
+    """
+
+    def __init__(
+        self,
+        group: Integers,
+        event: Integers,
+        visible: Integers,
+        columns: Mapping[str, Integers],
+        cell_group: Integers,
+        cell_cutoff: Integers,
+    ) -> None:
+        self.group, self.event, self.visible = group, event, visible
+        self.columns = dict(columns)
+        self.cell_group, self.cell_cutoff = cell_group, cell_cutoff
+        newest = int(cell_cutoff.max(initial=0))
+        self._base = min(int(event.min(initial=newest)), int(cell_cutoff.min(initial=newest))) - 1
+        # One stride of keys a group; what happens after the newest cutoff shares its last key.
+        self._stride = newest - self._base + 2
+        self._cell_key = self._key(cell_group, cell_cutoff)
+        self._first = np.searchsorted(group, cell_group, side="left")
+        self._arrivals: dict[int, tuple[Integers, Integers]] = {}
+
+    def __getitem__(self, name: str) -> Integers:
+        """Return the column of that name, shape (rows,)."""
+        return self.columns[name]
+
+    @property
+    def cells(self) -> int:
+        """Number of cells."""
+        return self.cell_group.size
+
+    def sum(self, values: str | Integers, window: int | None = None) -> Integers:
+        """Sum over the rows visible at the cutoff and placed in its window.
+
+        Parameters
+        ----------
+        values
+            Name of a column, or an int64 array of shape (rows,).
+        window
+            Periods: reads ``(cutoff - window, cutoff]``; None reads all that is visible.
+
+        Returns
+        -------
+        Shape (cells,), int64; 0 where no row counts.
+        """
+        column = self.columns[values] if isinstance(values, str) else values
+        arrived, before = self._prefix_sum(column, 0)
+        if window is None:
+            return arrived - before
+        return arrived - self._prefix_sum(column, window)[0]
+
+    def max(self, values: str | Integers, window: int | None = None) -> Integers:
+        """Like ``sum``, the largest value; ``NOTHING`` where no row counts."""
+        return self._fold(np.maximum, values, window, 0, NOTHING)
+
+    def bits(self, values: str | Integers, window: int | None = None, ago: int = 0) -> Integers:
+        """Like ``sum``, the bitwise or of masks; 0 where no row counts.
+
+        With ``ago`` the window is ``(cutoff - ago - window, cutoff - ago]``, as known at cutoff.
+        """
+        return self._fold(np.bitwise_or, values, window, ago, 0)
+
+    def last(self, where: Flags, ago: int = 0) -> Integers:
+        """Last row by the order of events, of those marked and visible.
+
+        An older event that becomes visible late never replaces a newer one.
+
+        Parameters
+        ----------
+        where
+            Shape (rows,): rows that may be chosen.
+        ago
+            Reads events up to ``cutoff - ago`` periods, as they are known at the cutoff.
+
+        Returns
+        -------
+        Shape (cells,), int64: row numbers, -1 where there is none.
+        """
+        order, position = self._arrival(ago)
+        # Rows are numbered group by group, so a plain running maximum never looks back past the
+        # group's own first row unless the group has none: that is what the last line catches.
+        newest = np.maximum.accumulate(np.where(where, np.arange(where.size), -1)[order])
+        row = np.concatenate(([-1], newest))[position]
+        return np.where(row >= self._first, row, -1)
+
+    def at(self, rows: Integers, values: str | Integers, empty: int = NOTHING) -> Integers:
+        """Value of each cell's row (as ``last`` gives them), ``empty`` where it is -1."""
+        column = self.columns[values] if isinstance(values, str) else values
+        if not column.size:
+            return np.full(rows.size, empty, dtype=np.int64)
+        return np.where(rows >= 0, column[rows], empty).astype(np.int64)
+
+    def known(self, name: str, where: Flags | None = None, ago: int = 0) -> Integers:
+        """Last value of a column that is not ``NOTHING``; ``NOTHING`` where there is none."""
+        there = self.columns[name] != NOTHING
+        return self.at(self.last(there if where is None else there & where, ago), name)
+
+    def gains(
+        self, values: str | Integers, fold: np.ufunc, size: Callable[[Integers], Integers]
+    ) -> Integers:
+        """Turn a measure that does not add up over the rows of a period into one that does.
+
+        Late rows split a period: its rows become visible one after the other, and the number of
+        distinct days of both is not the sum of either. Each row is given what it adds to ``size``
+        of the running ``fold`` of its (group, period), in order of becoming visible.
+
+        Parameters
+        ----------
+        values
+            Column or array; rows sorted by (group, event, visible).
+        fold
+            ``np.add``, ``np.maximum`` or ``np.bitwise_or``.
+        size
+            What is to be summed over periods, e.g. the number of bits; 0 at 0.
+
+        Returns
+        -------
+        Shape (rows,), int64.
+        """
+        running = (self.columns[values] if isinstance(values, str) else values).copy()
+        if not running.size:
+            return running
+        new = np.ones(running.size, dtype=bool)
+        new[1:] = (self.group[1:] != self.group[:-1]) | (self.event[1:] != self.event[:-1])
+        starts = np.flatnonzero(new)
+        place = np.arange(running.size) - starts[np.cumsum(new) - 1]
+        for step in range(1, int(place.max()) + 1):
+            rows = np.flatnonzero(place == step)
+            running[rows] = fold(running[rows - 1], running[rows])
+        total = size(running).astype(np.int64)
+        before = np.concatenate(([0], total[:-1]))
+        return total - np.where(new, 0, before)
+
+    def _key(self, group: Integers, period: Integers) -> Integers:
+        offset = np.clip(period - self._base, 0, self._stride - 1)
+        return np.asarray(group * self._stride + offset, dtype=np.int64)
+
+    def _arrival(self, ago: int) -> tuple[Integers, Integers]:
+        """Order rows by when they are visible and ``ago`` periods old; count each cell's."""
+        if ago not in self._arrivals:
+            key = self._key(self.group, np.maximum(self.visible, self.event + ago))
+            order = np.argsort(key, kind="stable")
+            position = np.searchsorted(key[order], self._cell_key, side="right")
+            self._arrivals[ago] = order, position
+        return self._arrivals[ago]
+
+    def _prefix_sum(self, column: Integers, ago: int) -> tuple[Integers, Integers]:
+        """Sum over the rows up to each cell's position, and over those of the groups before."""
+        order, position = self._arrival(ago)
+        prefix = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(column[order])))
+        return prefix[position], prefix[self._first]
+
+    def _fold(
+        self, fold: np.ufunc, values: str | Integers, window: int | None, ago: int, empty: int
+    ) -> Integers:
+        """Fold an idempotent operation: punctual rows lie side by side, late ones are spread."""
+        column = self.columns[values] if isinstance(values, str) else values
+        if window is None:
+            order, position = self._arrival(ago)
+            return _fold_stretches(fold, column[order], self._first, position, empty)
+        event = self.event + ago
+        late = self.visible > event
+        key = self._key(self.group[~late], event[~late])
+        oldest = np.maximum(self.cell_cutoff - window, self._base)
+        first = np.searchsorted(key, self._key(self.cell_group, oldest), side="right")
+        stop = np.searchsorted(key, self._cell_key, side="right")
+        result = _fold_stretches(fold, column[~late], first, stop, empty)
+        # A late row counts at every cell of its group from visibility to the window's end.
+        joins = self._key(self.group[late], self.visible[late])
+        leaves = np.maximum(joins, self._key(self.group[late], event[late] + window))
+        cells, rows = spread(
+            np.searchsorted(self._cell_key, joins), np.searchsorted(self._cell_key, leaves)
+        )
+        fold.at(result, cells, column[late][rows])
+        return result
+
+
+def _fold_stretches(
+    fold: np.ufunc, table: Integers, first: Integers, stop: Integers, empty: int
+) -> Integers:
+    """Fold each stretch ``[first, stop)`` of a table, by doubling; ``empty`` where it is empty."""
+    length = stop - first
+    result = np.full(length.size, empty, dtype=np.int64)
+    # table[i] folds the 2**level values from i on; two of them cover any stretch of that level.
+    for level in range(int(length.max(initial=0)).bit_length()):
+        step = 1 << level
+        here = np.flatnonzero((length >> level) == 1)
+        result[here] = fold(table[first[here]], table[stop[here] - step])
+        table = fold(table[:-step], table[step:])
+    return result
+
+
+def spread(first: Integers, stop: Integers) -> tuple[Integers, Integers]:
+    """List the numbers of each stretch ``[first, stop)``, and which stretch each comes from.
+
+    Returns
+    -------
+    Two arrays of shape (sum of lengths,): the numbers, and the index of their stretch.
+    """
+    length = np.maximum(stop - first, 0)
+    source = np.repeat(np.arange(length.size), length)
+    ends = np.cumsum(length)
+    numbers = np.arange(source.size) - np.repeat(ends - length, length) + first[source]
+    return numbers.astype(np.int64), source.astype(np.int64)

@@ -1,0 +1,340 @@
+"""Support: how much help is asked for, how it was given, and in what tone it was asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data.clock import MICROSECONDS_PER_DAY
+from data.contracts import PRIORITIES
+from features.declare import Family
+from features.derive import declare_sums, declare_total, isin, ratio
+from features.measures import KINDS
+from features.phrases import TOPICS
+from features.roll import NOTHING
+
+if TYPE_CHECKING:
+    from features.declare import Numbers
+    from features.known import Entities, Known
+    from features.roll import Flags, Integers
+
+FAMILY = Family("support", log="tickets")
+feature = FAMILY.feature
+UP = (("voluntary", 1),)
+HOUR_US = MICROSECONDS_PER_DAY // 24
+KIND = {kind: code for code, kind in enumerate(KINDS["tickets"])}
+
+
+@dataclass(frozen=True)
+class Tickets:
+    """Every ticket as it stands at every cutoff of its customer; arrays of shape (pairs,).
+
+    Instants are in microseconds, ``NOTHING`` where there is none.
+    """
+
+    pairs: Entities
+    cutoff_us: Integers
+    opened_us: Integers
+    is_open: Flags
+    solved_us: Integers
+    answered_us: Integers
+    waits_since_us: Integers
+    urgent: Flags
+    reopenings: Integers
+
+
+def tickets(known: Known) -> Tickets:
+    """State of every ticket, from its rows visible at the cutoff in the order of events."""
+    pairs = known.entities("tickets")
+    rows = pairs.rows
+    kind, agent = rows["kind"], rows["agent"] == 1
+    moved = isin(kind, [KIND["opened"], KIND["solved"], KIND["reopened"]])
+    status = rows.last(moved)
+    is_open = (status >= 0) & (rows.at(status, kind) != KIND["solved"])
+    answers = (kind == KIND["replied"]) & agent
+    asks = isin(kind, [KIND["opened"], KIND["reopened"]]) | ((kind == KIND["replied"]) & ~agent)
+    spoke = rows.last(answers | asks)
+    waits = is_open & (rows.at(spoke, asks.astype(np.int64), 0) == 1)
+    first_answer = rows.max(np.where(answers, -rows["event_us"], NOTHING))
+    return Tickets(
+        pairs=pairs,
+        cutoff_us=known.cutoff_us[pairs.cell],
+        opened_us=rows.at(rows.last(kind == KIND["opened"]), "event_us"),
+        is_open=is_open,
+        solved_us=np.where(is_open, NOTHING, rows.at(status, "event_us")),
+        answered_us=np.where(first_answer == NOTHING, NOTHING, -first_answer),
+        waits_since_us=np.where(waits, rows.at(spoke, "event_us"), NOTHING),
+        urgent=rows.known("priority") >= PRIORITIES.index("high"),
+        reopenings=rows.sum((kind == KIND["reopened"]).astype(np.int64)),
+    )
+
+
+def _mean_hours(
+    known: Known, state: Tickets, end_us: Integers, window: int
+) -> tuple[Numbers, Numbers]:
+    """Mean hours from opening to an end that lies in the window, and how many tickets there are."""
+    start = state.cutoff_us - window * known.clock.period_us
+    there = (end_us > start) & (state.opened_us != NOTHING)
+    hours = np.maximum(end_us - state.opened_us, 0) // HOUR_US
+    count = state.pairs.count(there)
+    return ratio(state.pairs.total(hours, there), count), count
+
+
+# How much
+
+declare_total(
+    FAMILY, "tickets_opened", "tickets opened", "opened", unit="count", group="support_load"
+)
+declare_sums(
+    FAMILY,
+    "wide",
+    ("customer_replies", "customer_replies", "Wrote {value} replies to support", "support_load"),
+    ("tickets_solved", "solved", "{value} tickets solved", "support_load"),
+    ("tickets_reopened", "reopened", "{value} tickets reopened", "support_quality"),
+    ("escalations", "escalated", "{value} tickets raised in priority", "support_quality"),
+    ("urgent_tickets", "urgent_opened", "{value} tickets opened as high or urgent", "support_load"),
+    ("bad_ratings", "bad_ratings", "{value} ratings of 2 or less given", "support_quality"),
+    ("leaving_phrases", "leaving", "{value} messages that speak of leaving", "support_tone"),
+    ("frustration_phrases", "frustrated", "{value} messages of frustration", "support_tone"),
+    ("billing_tickets", "opened_billing", "{value} tickets about billing opened", "support_load"),
+    (
+        "cancellation_tickets", "opened_cancellation",
+        "{value} tickets about cancelling opened", "support_tone",
+    ),
+)  # fmt: skip
+
+for _topic in TOPICS:
+
+    @feature(
+        f"{_topic}_ticket_share_<w>",
+        f"{{value}} of the tickets opened in the last <span> were about {_topic}",
+        over="long", unit="share", group="support_load",
+    )  # fmt: skip
+    def topic_share(known: Known, w: int, topic: str = _topic) -> Numbers:
+        """Tickets of one topic over all opened; NaN without tickets. Topics may overlap."""
+        log = known.log("tickets")
+        return ratio(log.sum(f"opened_{topic}", w), log.sum("opened", w))
+
+
+@feature(
+    "phone_ticket_share_<w>", "{value} of the tickets opened in the last <span> came by phone",
+    over="long", unit="share", group="support_load",
+)  # fmt: skip
+def phone_share(known: Known, w: int) -> Numbers:
+    """Tickets opened by phone over all opened; NaN without tickets."""
+    log = known.log("tickets")
+    return ratio(log.sum("called", w), log.sum("opened", w))
+
+
+@feature(
+    "tickets_ever", "{value} tickets opened since the start", unit="count", empty=0.0,
+    group="support_load",
+)  # fmt: skip
+def tickets_ever(known: Known) -> Numbers:
+    """Tickets opened in the whole visible history."""
+    return known.log("tickets").sum("opened").astype(np.float64)
+
+
+@feature(
+    "days_since_last_ticket", "Last opened a ticket {value} days ago", unit="days",
+    group="support_load",
+)  # fmt: skip
+def days_since_last_ticket(known: Known) -> Numbers:
+    """Days from the last ticket opened to the cutoff; NaN without any."""
+    return known.days_since(known.log("tickets").max("last_us"))
+
+
+@feature(
+    "leaving_phrases_ever", "{value} messages ever that speak of leaving", unit="count", empty=0.0,
+    group="support_tone", monotone=UP,
+)  # fmt: skip
+def leaving_phrases_ever(known: Known) -> Numbers:
+    """Messages of the customer with an intent to leave in the whole visible history."""
+    return known.log("tickets").sum("leaving").astype(np.float64)
+
+
+# What stands open
+
+
+@feature(
+    "tickets_open_now", "{value} tickets open now", unit="count", empty=0.0,
+    group="support_waiting", monotone=UP,
+)  # fmt: skip
+def tickets_open_now(known: Known) -> Numbers:
+    """Tickets whose last visible change of status is not a solution."""
+    state = known.once(tickets)
+    return state.pairs.count(state.is_open)
+
+
+@feature(
+    "urgent_tickets_open_now", "{value} tickets of high or urgent priority open now", unit="count",
+    empty=0.0, group="support_waiting",
+)  # fmt: skip
+def urgent_tickets_open_now(known: Known) -> Numbers:
+    """Open tickets with a priority of high or urgent."""
+    state = known.once(tickets)
+    return state.pairs.count(state.is_open & state.urgent)
+
+
+@feature(
+    "tickets_awaiting_first_reply", "{value} open tickets without any reply yet", unit="count",
+    empty=0.0, group="support_waiting",
+)  # fmt: skip
+def tickets_awaiting_first_reply(known: Known) -> Numbers:
+    """Open tickets with no visible reply by an agent."""
+    state = known.once(tickets)
+    return state.pairs.count(state.is_open & (state.answered_us == NOTHING))
+
+
+@feature(
+    "tickets_awaiting_answer", "{value} open tickets where the customer spoke last", unit="count",
+    empty=0.0, group="support_waiting",
+)  # fmt: skip
+def tickets_awaiting_answer(known: Known) -> Numbers:
+    """Open tickets whose last visible message is the customer's."""
+    state = known.once(tickets)
+    return state.pairs.count(state.waits_since_us != NOTHING)
+
+
+@feature(
+    "longest_wait_days", "The longest wait for an answer now is {value} days", unit="days",
+    empty=0.0, group="support_waiting",
+)  # fmt: skip
+def longest_wait_days(known: Known) -> Numbers:
+    """Days since the oldest unanswered message of an open ticket; 0 where nobody waits."""
+    state = known.once(tickets)
+    waits = state.waits_since_us != NOTHING
+    return np.nan_to_num(known.days_since(state.pairs.smallest(state.waits_since_us, waits)))
+
+
+@feature(
+    "oldest_open_ticket_days", "The oldest open ticket is {value} days old", unit="days",
+    empty=0.0, group="support_waiting",
+)  # fmt: skip
+def oldest_open_ticket_days(known: Known) -> Numbers:
+    """Days since the oldest open ticket was opened; 0 without an open ticket."""
+    state = known.once(tickets)
+    there = state.is_open & (state.opened_us != NOTHING)
+    return np.nan_to_num(known.days_since(state.pairs.smallest(state.opened_us, there)))
+
+
+@feature(
+    "unsolved_ticket_share_<w>", "{value} of the tickets opened in the last <span> are unsolved",
+    over="long", unit="share", group="support_quality",
+)  # fmt: skip
+def unsolved_share(known: Known, w: int) -> Numbers:
+    """Open ones among the tickets opened in the window; NaN without tickets."""
+    state = known.once(tickets)
+    recent = state.opened_us > state.cutoff_us - w * known.clock.period_us
+    return ratio(state.pairs.count(recent & state.is_open), state.pairs.count(recent))
+
+
+# How well
+
+
+@feature(
+    "hours_to_solve_<w>", "Tickets solved in the last <span> took {value} hours on average",
+    over="short long", unit="hours", group="support_quality", norm="hours_to_solve_<long>",
+)  # fmt: skip
+def hours_to_solve(known: Known, w: int) -> Numbers:
+    """Mean whole hours from opening to the standing solution in the window; NaN without any."""
+    state = known.once(tickets)
+    return _mean_hours(known, state, state.solved_us, w)[0]
+
+
+@feature(
+    "hours_to_first_reply_<w>", "First replies in the last <span> took {value} hours on average",
+    over="short long", unit="hours", group="support_quality", norm="hours_to_first_reply_<long>",
+)  # fmt: skip
+def hours_to_first_reply(known: Known, w: int) -> Numbers:
+    """Mean whole hours from opening to a first reply in the window; NaN without any."""
+    state = known.once(tickets)
+    return _mean_hours(known, state, state.answered_us, w)[0]
+
+
+@feature(
+    "most_reopened_ticket", "One ticket was reopened {value} times", unit="count", empty=0.0,
+    group="support_quality",
+)  # fmt: skip
+def most_reopened_ticket(known: Known) -> Numbers:
+    """Largest number of times that a single ticket was reopened."""
+    state = known.once(tickets)
+    largest = state.pairs.largest(state.reopenings, state.reopenings > 0)
+    return np.maximum(largest, 0).astype(np.float64)
+
+
+@feature(
+    "mean_rating_<w>", "Rated support {value} of 5 on average in the last <span>",
+    over="trend long", unit="score", group="support_quality",
+)  # fmt: skip
+def mean_rating(known: Known, w: int) -> Numbers:
+    """Mean of the ratings given; NaN without any."""
+    log = known.log("tickets")
+    return ratio(log.sum("score", w), log.sum("rated", w))
+
+
+@feature(
+    "last_rating", "Last rated support {value} of 5", unit="score", group="support_quality",
+)  # fmt: skip
+def last_rating(known: Known) -> Numbers:
+    """Score of the newest visible rating; NaN without any."""
+    history = known.history("tickets")
+    score = history.known("score", history["kind"] == KIND["rated"])
+    return np.where(score == NOTHING, np.nan, score)
+
+
+@feature(
+    "replies_per_ticket_<w>", "{value} replies of the customer for each ticket in the last <span>",
+    over="long", unit="ratio", group="support_quality",
+)  # fmt: skip
+def replies_per_ticket(known: Known, w: int) -> Numbers:
+    """Replies of the customer over tickets opened; NaN without tickets."""
+    log = known.log("tickets")
+    return ratio(log.sum("customer_replies", w), log.sum("opened", w))
+
+
+@feature(
+    "tickets_per_active_day_<w>", "{value} tickets for each active day in the last <span>",
+    over="long", unit="ratio", group="support_load", sources=("tickets", "usage"),
+)  # fmt: skip
+def tickets_per_active_day(known: Known, w: int) -> Numbers:
+    """Tickets opened over active days; NaN without use."""
+    usage = known.log("usage")
+    days = usage.sum(usage.gains("days", np.bitwise_or, np.bitwise_count), w)
+    return ratio(known.log("tickets").sum("opened", w), days)
+
+
+# Surveys
+
+
+@feature(
+    "last_nps", "Last answered {value} of 10 when asked whether to recommend the product",
+    unit="score", group="support_tone", sources=("surveys",),
+)  # fmt: skip
+def last_nps(known: Known) -> Numbers:
+    """Mean score of the newest visible period with an answer to the NPS question; NaN without."""
+    log = known.log("surveys")
+    row = log.last(log["nps"] > 0)
+    return ratio(log.at(row, "nps_score", 0), log.at(row, "nps", 0))
+
+
+@feature(
+    "mean_csat_<w>", "Rated satisfaction {value} of 5 on average in the last <span>", over="long",
+    unit="score", group="support_tone", sources=("surveys",),
+)  # fmt: skip
+def mean_csat(known: Known, w: int) -> Numbers:
+    """Mean of the satisfaction scores; NaN without any."""
+    log = known.log("surveys")
+    return ratio(log.sum("csat_score", w), log.sum("csat", w))
+
+
+@feature(
+    "surveys_answered_<w>", "{value} surveys answered in the last <span>", over="long",
+    unit="count", empty=0.0, group="support_tone", sources=("surveys",),
+)  # fmt: skip
+def surveys_answered(known: Known, w: int) -> Numbers:
+    """Answers to any survey."""
+    log = known.log("surveys")
+    return (log.sum("nps", w) + log.sum("csat", w)).astype(np.float64)

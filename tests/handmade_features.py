@@ -1,0 +1,55 @@
+"""Features of raw logs that are written by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from handmade import at, write_logs
+
+from data.clock import Clock
+from data.contracts import INSTANT
+from data.files import write_table
+from features.build import build_features
+from features.declare import FeatureSettings
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from pathlib import Path
+
+    from data.engine import Engine
+
+SETTINGS = FeatureSettings((1, 2, 4), ("login", "report"))
+LONG_AGO = at(-52)
+
+
+def features_of(
+    logs: dict[str, list[dict[str, Any]]],
+    cutoffs: list[dt.datetime],
+    folder: Path,
+    engine: Engine,
+    settings: FeatureSettings = SETTINGS,
+    signed_up_at: dt.datetime = LONG_AGO,
+    customers: tuple[str, ...] = ("a", "b"),
+) -> dict[tuple[str, dt.datetime], dict[str, Any]]:
+    """Features of every customer at every cutoff: (customer, cutoff) to name to value."""
+    people = [{"customer_id": name, "signed_up_at": signed_up_at} for name in customers]
+    clean = write_logs(folder, logs | {"customers": people})
+    keys = [(customer, cutoff) for customer in customers for cutoff in cutoffs]
+    snapshots = {
+        "customer_id": pa.array([customer for customer, _ in keys], pa.string()),
+        "cutoff": pa.array([cutoff for _, cutoff in keys], INSTANT),
+    }
+    write_table(pa.table(snapshots), folder / "snapshots.parquet")
+    build_features(
+        clean,
+        folder / "snapshots.parquet",
+        folder / "features",
+        folder / "periods",
+        engine,
+        Clock(),
+        settings,
+    )
+    rows = pq.read_table(folder / "features" / "features.parquet").to_pylist()
+    return {(row["customer_id"], row["cutoff"]): row for row in rows}
