@@ -1,0 +1,116 @@
+"""Rolling-origin backtest: fit every model on every block and score its test cutoffs."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from data.contracts import CAUSES
+from models import baselines, boosters
+from models.competing_risks import Learner, ModelSettings, RiskModel, fit_risk_model
+from models.dataset import outcome_names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from models.dataset import RiskData
+    from models.split import Block
+
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """Scored test snapshots of every model, and what was noted while fitting.
+
+    Parameters
+    ----------
+    table
+        One row a model, customer and test cutoff: ``model, block, customer_id, cutoff, mrr,
+        segment, tenure_periods``, then ``risk_<cause>_<label>`` (cumulative) for each cause and
+        ``outcome_<label>`` (name or null) for each horizon. Sorted by model as fitted, block,
+        customer_id, cutoff.
+    notes
+        ``block``, ``model`` and the sentence.
+    """
+
+    table: pd.DataFrame
+    notes: tuple[tuple[int, str, str], ...]
+
+
+def learners(settings: ModelSettings, recency_feature: str | None) -> dict[str, Learner]:
+    """Return the competing-risks model and what it has to beat, by name.
+
+    Parameters
+    ----------
+    settings
+        Of the boosters.
+    recency_feature
+        Such as ``days_since_last_use``; None where nothing of the kind is logged: then there is no
+        recency rule.
+    """
+    rivals: dict[str, Learner] = {boosters.NAME: boosters.booster_learner(settings)}
+    rivals[baselines.LOGISTIC] = baselines.logistic_learner()
+    if recency_feature is not None:
+        rivals[baselines.RECENCY] = baselines.recency_learner(recency_feature)
+    rivals[baselines.BASE_RATE] = None
+    return rivals
+
+
+def backtest(
+    data: RiskData,
+    blocks: Sequence[Block],
+    rivals: Mapping[str, Learner],
+    settings: ModelSettings,
+) -> Backtest:
+    """Fit every model on the slices of every block and score the block's test cutoffs.
+
+    Parameters
+    ----------
+    data
+        All snapshots of the backtest.
+    blocks
+        From ``rolling_blocks``.
+    rivals
+        From ``learners``.
+    settings
+        Of the models.
+    """
+    tables: list[pd.DataFrame] = []
+    notes: list[tuple[int, str, str]] = []
+    for name, learner in rivals.items():
+        for number, block in enumerate(blocks):
+            LOG.info("Backtest of %s, block %d of %d", name, number + 1, len(blocks))
+            model = fit_risk_model(name, learner, data, block.slices, settings)
+            tables.append(score_block(model, data, block, number))
+            notes.extend((number, name, note) for note in model.notes)
+    return Backtest(pd.concat(tables, ignore_index=True), tuple(notes))
+
+
+def score_block(model: RiskModel, data: RiskData, block: Block, number: int) -> pd.DataFrame:
+    """Score the test cutoffs of a block: the rows of ``Backtest.table`` for one model."""
+    if block.test is None:
+        raise ValueError("This block has no test cutoffs: it is the refit.")
+    test = data.take(block.test.holds(data.cutoff))
+    test = test.take(np.lexsort((test.cutoff, test.customer_id.astype(str))))
+    risks = model.predict(test.X, test.feature_names)
+    columns: dict[str, Any] = {
+        "model": model.name,
+        "block": number,
+        "customer_id": test.customer_id,
+        "cutoff": test.cutoff,
+        "mrr": test.mrr,
+        "segment": test.segment,
+        "tenure_periods": test.tenure_periods,
+    }
+    for position, cause in enumerate(CAUSES):
+        for horizon, label in enumerate(model.labels):
+            columns[f"risk_{cause}_{label}"] = risks[:, position, horizon]
+    for horizon, label in enumerate(model.labels):
+        columns[f"outcome_{label}"] = pd.array(outcome_names(test.outcome[:, horizon]), dtype="str")
+    return pd.DataFrame(columns, index=range(len(test)))

@@ -1,0 +1,173 @@
+"""What a model has to beat: base rate, recency rule, logistic regression on the same features.
+
+Each is a learner of the same hazards: same slices, same calibration, same ``predict``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import logit
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from threadpoolctl import threadpool_limits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from models.competing_risks import Fit, Learner
+
+BASE_RATE = "base_rate"
+RECENCY = "recency_rule"
+LOGISTIC = "logistic_regression"
+
+
+@dataclass(frozen=True)
+class BinScorer:
+    """Log-odds by bin of one feature.
+
+    Parameters
+    ----------
+    column
+        Position of the feature.
+    edges
+        (b - 1,) upper edges of all bins but the last, each inside its bin.
+    table
+        (b + 1,) log-odds of the bins, then of rows without a value.
+    """
+
+    column: int
+    edges: NDArray[np.float64]
+    table: NDArray[np.float64]
+
+    @property
+    def size(self) -> str:
+        """Number of bins, in words."""
+        return f"{len(self.table)} bins"
+
+    def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Log-odds (n,) of rows X (n, f)."""
+        return self.table[_bin(X[:, self.column], self.edges)]
+
+
+def _bin(values: NDArray[np.float32], edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Number of the bin of each value; rows without a value come after the last bin."""
+    return np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values))
+
+
+def recency_learner(feature: str, bins: int = 10) -> Learner:
+    """Return the learner of the rule that every team starts with: who was last seen when.
+
+    The rate of the train slice in (at most) ``bins`` equal-mass bins of a feature such as
+    ``days_since_last_use``, each shrunk towards the base rate by the rows that one churner takes.
+
+    Parameters
+    ----------
+    feature
+        Name of the feature; rows without a value have a bin of their own.
+    bins
+        Number of bins.
+    """
+
+    def prepare(
+        X_train: NDArray[np.float32],
+        _X_stop: NDArray[np.float32],
+        feature_names: tuple[str, ...],
+    ) -> Fit:
+        column = feature_names.index(feature)
+        values = X_train[:, column]
+        seen = values[~np.isnan(values)].astype(np.float64)
+        quantiles = np.linspace(0, 1, bins + 1)[1:-1]
+        edges = np.unique(np.quantile(seen, quantiles)) if len(seen) else np.empty(0)
+        number = _bin(values, edges)
+        rows = np.bincount(number, minlength=len(edges) + 2)
+
+        def fit(
+            y_train: NDArray[np.bool_], _y_stop: NDArray[np.bool_], _cause: str | None
+        ) -> BinScorer:
+            events = np.bincount(number, weights=y_train, minlength=len(edges) + 2)
+            return BinScorer(column, edges, logit((events + 1) / (rows + 1 / y_train.mean())))
+
+        return fit
+
+    return prepare
+
+
+@dataclass(frozen=True)
+class LinearScorer:
+    """Log-odds of a logistic regression behind its preparation of the features."""
+
+    preparation: Pipeline
+    regression: LogisticRegression
+
+    @property
+    def size(self) -> str:
+        """Number of coefficients and their penalty, in words."""
+        return f"{self.regression.coef_.size} coefficients, C {self.regression.C:g}"
+
+    def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Log-odds (n,) of rows X (n, f)."""
+        with threadpool_limits(1):
+            prepared = self.preparation.transform(X)
+            return np.asarray(self.regression.decision_function(prepared), dtype=np.float64)
+
+
+def logistic_learner(penalties: tuple[float, ...] = (1e-3, 1e-2, 1e-1)) -> Learner:
+    """Return the learner of logistic regressions: scikit-learn, ridge penalty.
+
+    Counts and money are skewed: features enter as ``sign(x) * log(1 + |x|)``, imputed by the median
+    (with a column that says so) and standardised, all by the train slice. The stop slice, which
+    ends the growth of the boosters, here chooses the penalty.
+
+    Parameters
+    ----------
+    penalties
+        Values of scikit-learn's ``C`` to choose from.
+
+    Notes
+    -----
+    On one thread: matrix products add up in another order on more of them.
+    """
+
+    def prepare(
+        X_train: NDArray[np.float32],
+        X_stop: NDArray[np.float32],
+        _feature_names: tuple[str, ...],
+    ) -> Fit:
+        preparation = make_pipeline(
+            FunctionTransformer(_signed_log),
+            SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
+            StandardScaler(),
+        )
+        with threadpool_limits(1):
+            train = preparation.fit_transform(X_train)
+            stop = preparation.transform(X_stop) if len(X_stop) else None
+
+        def fit(
+            y_train: NDArray[np.bool_], y_stop: NDArray[np.bool_], _cause: str | None
+        ) -> LinearScorer:
+            with threadpool_limits(1):
+                tried = [
+                    LogisticRegression(C=penalty, solver="newton-cholesky").fit(train, y_train)
+                    for penalty in penalties
+                ]
+                losses = [_stop_loss(regression, stop, y_stop) for regression in tried]
+            return LinearScorer(preparation, tried[int(np.argmin(losses))])
+
+        return fit
+
+    return prepare
+
+
+def _signed_log(X: NDArray[np.float32]) -> NDArray[np.float64]:
+    wide = np.where(np.isfinite(X), X, np.nan).astype(np.float64)
+    return np.asarray(np.sign(wide) * np.log1p(np.abs(wide)))
+
+
+def _stop_loss(regression: LogisticRegression, X: Any, y: NDArray[np.bool_]) -> float:
+    log_odds = regression.decision_function(X)
+    return float(np.mean(np.logaddexp(0.0, log_odds) - y * log_odds))

@@ -1,0 +1,228 @@
+"""The competing-risks model with one LightGBM booster a hazard, kept as text files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import lightgbm as lgb
+import numpy as np
+
+from data.contracts import CAUSES
+from data.errors import BadInputError
+from data.files import replaced_folder
+from models.calibration import LogisticMap
+from models.competing_risks import Fit, Hazard, Learner, ModelSettings, RiskModel
+from models.split import Slices, Span
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+NAME = "competing_risks"
+FORMAT = 1
+# Weights for rare classes wreck probabilities; more cutoffs are what helps.
+_CLASS_WEIGHTS = ("is_unbalance", "unbalance", "unbalanced_sets", "scale_pos_weight")
+
+
+@dataclass(frozen=True)
+class BoosterScorer:
+    """Log-odds of a LightGBM booster.
+
+    Parameters
+    ----------
+    booster
+        Read from its own text, so that what was just trained and what is loaded later are one.
+    threads
+        Threads to predict with; changes no result.
+    """
+
+    booster: lgb.Booster
+    threads: int = 1
+
+    @property
+    def size(self) -> str:
+        """Number of trees, in words."""
+        return f"{self.booster.num_trees()} trees"
+
+    def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Log-odds (n,) of rows X (n, f)."""
+        return np.asarray(
+            self.booster.predict(
+                X, raw_score=True, num_threads=self.threads, validate_features=True
+            ),
+            dtype=np.float64,
+        )
+
+    def contributions(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """SHAP values (n, f + 1) in log-odds, the base last; each row sums to its log-odds."""
+        return np.asarray(
+            self.booster.predict(
+                X, pred_contrib=True, num_threads=self.threads, validate_features=True
+            ),
+            dtype=np.float64,
+        )
+
+
+def booster_learner(settings: ModelSettings) -> Learner:
+    """Return the learner of the competing-risks model.
+
+    Raises
+    ------
+    BadInputError
+        If the settings ask for class weights.
+    """
+    weights = sorted(set(_CLASS_WEIGHTS) & set(settings.lightgbm))
+    if weights:
+        raise BadInputError(
+            f"The LightGBM parameter {weights[0]} is refused: class weights make risks untrue; "
+            "remove it."
+        )
+
+    def prepare(
+        X_train: NDArray[np.float32], X_stop: NDArray[np.float32], feature_names: tuple[str, ...]
+    ) -> Fit:
+        params = _parameters(settings)
+        names = list(feature_names)
+        train = lgb.Dataset(X_train, feature_name=names, params=params)
+        stop = lgb.Dataset(X_stop, feature_name=names, params=params, reference=train)
+
+        def fit(
+            y_train: NDArray[np.bool_], y_stop: NDArray[np.bool_], cause: str | None
+        ) -> BoosterScorer:
+            train.set_label(y_train)
+            stop.set_label(y_stop)
+            booster = lgb.train(
+                params | _monotone(settings, cause, feature_names),
+                train,
+                num_boost_round=settings.num_boost_round,
+                valid_sets=[stop],
+                callbacks=[lgb.early_stopping(settings.early_stopping_rounds, verbose=False)],
+            )
+            text = booster.model_to_string(num_iteration=booster.best_iteration)
+            return BoosterScorer(lgb.Booster(model_str=text), settings.threads)
+
+        return fit
+
+    return prepare
+
+
+def _parameters(settings: ModelSettings) -> dict[str, Any]:
+    """Parameters of LightGBM: the user's, then what correctness and repeatability fix."""
+    return {
+        **settings.lightgbm,
+        "objective": "binary",
+        "metric": "binary_logloss",
+        "deterministic": True,
+        "force_row_wise": True,
+        "seed": settings.seed,
+        "num_threads": settings.threads,
+        "verbosity": -1,
+    }
+
+
+def _monotone(
+    settings: ModelSettings, cause: str | None, feature_names: tuple[str, ...]
+) -> dict[str, Any]:
+    """Monotone constraints of a cause; both causes together know none."""
+    signs = settings.monotone.get(cause, {}) if cause else {}
+    constraints = [signs.get(name, 0) for name in feature_names]
+    return {"monotone_constraints": constraints} if any(constraints) else {}
+
+
+def save_model(model: RiskModel, folder: Path) -> None:
+    """Write a model of boosters as a folder of text files, which takes the place of ``folder``.
+
+    ``model.json`` holds all but the trees; ``model_<cause>_<label>.txt`` is the LightGBM text of a
+    hazard that has a booster.
+    """
+    hazards = []
+    with replaced_folder(folder) as target:
+        for cause, by_interval in zip(CAUSES, model.hazards, strict=True):
+            for label, hazard in zip(model.labels, by_interval, strict=True):
+                entry = {
+                    "cause": cause,
+                    "label": label,
+                    "offset": hazard.offset,
+                    "calibration": dataclasses.asdict(hazard.calibration),
+                    "trees": None,
+                }
+                if isinstance(hazard.scorer, BoosterScorer):
+                    entry["trees"] = f"model_{cause}_{label}.txt"
+                    text = hazard.scorer.booster.model_to_string(num_iteration=-1)
+                    (target / f"model_{cause}_{label}.txt").write_text(text, encoding="utf-8")
+                hazards.append(entry)
+        document = {
+            "format": FORMAT,
+            "name": model.name,
+            "horizons": model.horizons,
+            "labels": model.labels,
+            "hazards": hazards,
+            "slices": [dataclasses.asdict(slices) for slices in model.slices],
+            "notes": model.notes,
+            "feature_names": model.feature_names,
+        }
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        (target / "model.json").write_text(text, encoding="utf-8")
+
+
+def load_model(folder: Path, threads: int = 1) -> RiskModel:
+    """Read a model that ``save_model`` wrote; its risks are the same to the bit.
+
+    Raises
+    ------
+    BadInputError
+        If there is no model there, or one of another format.
+    """
+    path = folder / "model.json"
+    if not path.is_file():
+        raise BadInputError(f"There is no model at {path}: train one first.")
+    document = json.loads(path.read_text(encoding="utf-8"))
+    if document.get("format") != FORMAT:
+        raise BadInputError(
+            f"The model at {path} has format {document.get('format')}, this code reads {FORMAT}: "
+            "train it anew."
+        )
+    hazards = {
+        (entry["cause"], entry["label"]): _load_hazard(folder, entry, threads)
+        for entry in document["hazards"]
+    }
+    labels = tuple(document["labels"])
+    return RiskModel(
+        name=document["name"],
+        hazards=tuple(tuple(hazards[cause, label] for label in labels) for cause in CAUSES),
+        feature_names=tuple(document["feature_names"]),
+        horizons=tuple(document["horizons"]),
+        labels=labels,
+        slices=tuple(
+            Slices(**{name: Span(**span) for name, span in spans.items()})
+            for spans in document["slices"]
+        ),
+        notes=tuple(document["notes"]),
+    )
+
+
+def _load_hazard(folder: Path, entry: dict[str, Any], threads: int) -> Hazard:
+    scorer = None
+    if entry["trees"]:
+        text = (folder / entry["trees"]).read_text(encoding="utf-8")
+        scorer = BoosterScorer(lgb.Booster(model_str=text), threads)
+    return Hazard(scorer, entry["offset"], LogisticMap(**entry["calibration"]))
+
+
+def model_digest(folder: Path) -> str:
+    """SHA-256 of a saved model, in hexadecimal: names, then text of its files.
+
+    The line that names LightGBM's number of threads is left out: it changes no result.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("model*")):
+        digest.update(path.name.encode())
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            if not line.startswith("[num_threads:"):
+                digest.update(line.encode())
+    return digest.hexdigest()

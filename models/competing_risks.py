@@ -1,0 +1,371 @@
+"""Competing risks in discrete time: one hazard a cause and interval, composed and calibrated.
+
+The hazard of cause ``c`` in interval ``j``, ``(cutoff + h[j-1], cutoff + h[j]]``, is the
+probability to leave by that cause within the interval for a customer who stayed until it began.
+Composed, with ``S[0] = 1``,
+
+    risk[c, j] = risk[c, j-1] + S[j-1] * hazard[c, j],      S[j] = S[j-1] * (1 - sum over causes),
+
+which gives cumulative risks that rise with the horizon and sum to at most 1 (Tutz & Schmid (2016),
+"Modeling Discrete Time-to-Event Data", chapter 8).
+
+Every kind of model here is hazards of this form, fitted on the same slices and calibrated by the
+same map; only the *learner* of a hazard's log-odds differs.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from scipy.special import expit, logit
+
+from data.contracts import CAUSES
+from data.errors import BadInputError
+from models.calibration import LogisticMap, fit_logistic_map
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from models.dataset import RiskData
+    from models.split import Slices
+
+LOG = logging.getLogger(__name__)
+LARGEST_SUM = 1 - 1e-6
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """How models are fitted.
+
+    Parameters
+    ----------
+    seed
+        Of everything random in LightGBM.
+    threads
+        Threads of LightGBM; changes no result.
+    horizons, labels
+        Ends of the intervals in periods, rising, and their names in files and columns.
+    min_events
+        A hazard with fewer churners of its cause in the train slice is learned from both causes.
+    calibration_prior
+        Shrinkage of the calibration towards the identity, in events.
+    lightgbm
+        Parameters of LightGBM, beside those that correctness fixes.
+    num_boost_round, early_stopping_rounds
+        Trees at most; trees without progress on the stop slice before it ends.
+    monotone
+        For a cause, the sign (+1 or -1) in which a named feature may move its log-odds.
+    """
+
+    seed: int = 7
+    threads: int = 2
+    horizons: tuple[int, ...] = (4, 8, 13)
+    labels: tuple[str, ...] = ("4w", "8w", "13w")
+    min_events: int = 50
+    calibration_prior: float = 50.0
+    lightgbm: Mapping[str, Any] = field(default_factory=dict)
+    num_boost_round: int = 600
+    early_stopping_rounds: int = 40
+    monotone: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+class Scorer(Protocol):
+    """What a learner learned: log-odds of a hazard from features."""
+
+    @property
+    def size(self) -> str:
+        """How big it grew, in words for the log."""
+
+    def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Uncalibrated log-odds (n,) of rows X (n, f)."""
+
+
+# From y of the train slice, y of the stop slice and the cause (None: both) to a scorer. Each y
+# holds both classes.
+Fit = Callable[["NDArray[np.bool_]", "NDArray[np.bool_]", str | None], Scorer]
+# From X of the train slice, X of the stop slice and the feature names to a fit: what all causes
+# share (bins, imputation, scaling) is prepared once an interval. None is the base rate.
+Learner = Callable[["NDArray[np.float32]", "NDArray[np.float32]", tuple[str, ...]], Fit] | None
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """Hazard of one cause in one interval: ``expit(map(scorer's log-odds + offset))``.
+
+    Parameters
+    ----------
+    scorer
+        None: the log-odds are the offset alone.
+    offset
+        The base rate where there is no scorer; for a scorer of both causes, the cause's share.
+    calibration
+        The logistic map.
+    """
+
+    scorer: Scorer | None
+    offset: float = 0.0
+    calibration: LogisticMap = field(default_factory=LogisticMap)
+
+    def raw_log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Log-odds (n,) before calibration."""
+        if self.scorer is None or not len(X):
+            return np.full(len(X), self.offset)
+        return self.scorer.log_odds(X) + self.offset
+
+    def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Calibrated log-odds (n,)."""
+        return self.calibration(self.raw_log_odds(X))
+
+
+@dataclass(frozen=True)
+class RiskModel:
+    """Fitted hazards of every cause and interval.
+
+    Parameters
+    ----------
+    name
+        Of the kind of model.
+    hazards
+        By cause, then by interval.
+    feature_names
+        Columns of X, in their order.
+    horizons, labels
+        Ends of the intervals in periods, and their names.
+    slices
+        By interval, the cutoffs that it was fitted on.
+    notes
+        What a reader of its numbers should know, a sentence each.
+    """
+
+    name: str
+    hazards: tuple[tuple[Hazard, ...], ...]
+    feature_names: tuple[str, ...]
+    horizons: tuple[int, ...]
+    labels: tuple[str, ...]
+    slices: tuple[Slices, ...]
+    notes: tuple[str, ...] = ()
+
+    def predict(
+        self, X: NDArray[np.float32], feature_names: tuple[str, ...]
+    ) -> NDArray[np.float64]:
+        """Cumulative risks float64 (n, causes, horizons), if nobody acts.
+
+        They rise with the horizon and sum to at most 1 over the causes.
+
+        Raises
+        ------
+        BadInputError
+            If the features are not those that the model was trained on, in their order.
+        """
+        risks, scaled = compose(self.predict_hazards(X, feature_names))
+        if scaled.any():
+            LOG.info("%s: hazards of %d of %d rows scaled", self.name, scaled.sum(), len(scaled))
+        return risks
+
+    def predict_hazards(
+        self, X: NDArray[np.float32], feature_names: tuple[str, ...]
+    ) -> NDArray[np.float64]:
+        """Calibrated hazards float64 (n, causes, intervals), not yet scaled to sum below 1.
+
+        Raises
+        ------
+        BadInputError
+            If the features are not those that the model was trained on, in their order.
+        """
+        self.require_features(feature_names)
+        log_odds = [[hazard.log_odds(X) for hazard in by_interval] for by_interval in self.hazards]
+        return np.asarray(expit(np.array(log_odds).transpose(2, 0, 1)))
+
+    def require_features(self, feature_names: tuple[str, ...]) -> None:
+        """Raise BadInputError unless these are the features of the training, in their order."""
+        if feature_names == self.feature_names:
+            return
+        missing = sorted(set(self.feature_names) - set(feature_names))
+        unknown = sorted(set(feature_names) - set(self.feature_names))
+        raise BadInputError(
+            f"The features are not those that the {self.name} model was trained on (missing "
+            f"{missing[:5] or 'none'}, unknown {unknown[:5] or 'none'}, order "
+            f"{'counts too' if not missing and not unknown else 'aside'}); train it anew."
+        )
+
+
+def compose(hazards: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Compose hazards (n, causes, intervals) into cumulative risks of that shape.
+
+    Where the hazards of an interval sum above ``LARGEST_SUM``, they are scaled to sum to it.
+
+    Returns
+    -------
+    risks
+        Non-decreasing along the last axis, summing to at most 1 over the causes.
+    scaled
+        Mask (n,) of the rows of which some interval was scaled.
+    """
+    total = hazards.sum(axis=1, keepdims=True)
+    over = total > LARGEST_SUM
+    hazards = np.where(over, hazards * (LARGEST_SUM / np.maximum(total, LARGEST_SUM)), hazards)
+    stayed = np.cumprod(1 - hazards.sum(axis=1, keepdims=True), axis=2)
+    at_start = np.concatenate([np.ones_like(stayed[:, :, :1]), stayed[:, :, :-1]], axis=2)
+    return np.cumsum(at_start * hazards, axis=2), over.any(axis=(1, 2))
+
+
+def fit_risk_model(
+    name: str, learner: Learner, data: RiskData, slices: Sequence[Slices], settings: ModelSettings
+) -> RiskModel:
+    """Fit and calibrate the hazards of every cause and interval.
+
+    Parameters
+    ----------
+    name
+        Of the kind of model.
+    learner
+        Learns a hazard's log-odds; None: the base rate.
+    data
+        Snapshots; those outside the slices are not looked at.
+    slices
+        By interval.
+    settings
+        Which horizons, how many events are enough, how strong the calibration's prior.
+
+    Raises
+    ------
+    BadInputError
+        If the train slice of an interval is empty, or that of the first holds no churn at all.
+    """
+    by_interval, notes = [], []
+    for interval, spans in enumerate(slices):
+        hazards, said = _fit_interval(name, learner, data, spans, interval, settings)
+        by_interval.append(hazards)
+        notes.extend(said)
+    for note in notes:
+        LOG.warning("%s: %s", name, note)
+    return RiskModel(
+        name,
+        tuple(zip(*by_interval, strict=True)),
+        data.feature_names,
+        settings.horizons,
+        settings.labels,
+        tuple(slices),
+        tuple(notes),
+    )
+
+
+def _fit_interval(
+    name: str,
+    learner: Learner,
+    data: RiskData,
+    spans: Slices,
+    interval: int,
+    settings: ModelSettings,
+) -> tuple[list[Hazard], list[str]]:
+    """Fit and calibrate the hazards of one interval, one a cause, with what there is to say."""
+    at_risk = data.at_risk(interval)
+    train, stop, calibrate = (
+        np.flatnonzero(at_risk & span.holds(data.cutoff))
+        for span in (spans.train, spans.stop, spans.calibrate)
+    )
+    outcome = data.outcome[:, interval]
+    _require_outcomes(outcome[train], spans, interval, settings)
+    ladder = _Ladder(
+        None if learner is None else learner(data.X[train], data.X[stop], data.feature_names),
+        outcome[train],
+        outcome[stop],
+        settings.min_events,
+    )
+    hazards, notes = [], []
+    start, end = settings.horizons[interval - 1] if interval else 0, settings.horizons[interval]
+    if not len(calibrate):
+        notes.append(f"churn in periods {start + 1} to {end} is not calibrated: no known outcome.")
+    for code, cause in enumerate(CAUSES, start=1):
+        began = time.perf_counter()
+        hazard, note = ladder.fit(code)
+        X, y = data.X[calibrate], outcome[calibrate] == code
+        calibration = fit_logistic_map(hazard.raw_log_odds(X), y, settings.calibration_prior)
+        hazards.append(Hazard(hazard.scorer, hazard.offset, calibration))
+        if note:
+            notes.append(f"{cause} churn in periods {start + 1} to {end}: {note}")
+        LOG.info(
+            "%s, %s %s: %d rows, %d churners, %s, slope %.2f, %.1f s",
+            name, cause, settings.labels[interval], len(train), np.sum(outcome[train] == code),
+            hazard.scorer.size if hazard.scorer else "base rate", calibration.slope,
+            time.perf_counter() - began,
+        )  # fmt: skip
+    return hazards, notes
+
+
+@dataclass(frozen=True)
+class _Ladder:
+    """Three ways to a hazard, the best that the churners of one interval allow.
+
+    From the cause's own churners; from those of both causes, shifted by the cause's share; the base
+    rate. Learning needs ``min_events`` churners to train on, and churners and stayers in both
+    slices.
+    """
+
+    learn: Fit | None
+    train: NDArray[np.int8]
+    stop: NDArray[np.int8]
+    min_events: int
+
+    def fit(self, code: int) -> tuple[Hazard, str | None]:
+        """Return the uncalibrated hazard of the cause with that code, and a note if it fell."""
+        events = self.train == code
+        rate = _log_odds_of_rate(events)
+        if self.learn is None:
+            return Hazard(None, rate), None
+        if self._enough(events, self.stop == code):
+            return Hazard(self.learn(events, self.stop == code, CAUSES[code - 1])), None
+        few = (
+            f"{events.sum()} churners to train on and {np.sum(self.stop == code)} to stop by are "
+            f"too few (at least {self.min_events} and 1)"
+        )
+        if self.pooled is None:
+            return Hazard(None, rate), f"{few}, for both causes together too: base rate used."
+        offset = rate - _log_odds_of_rate(self.train > 0)
+        return Hazard(self.pooled, offset), f"{few}: learned from both causes together."
+
+    @functools.cached_property
+    def pooled(self) -> Scorer | None:
+        """What both causes together teach; None if they are too few as well."""
+        train, stop = self.train > 0, self.stop > 0
+        if self.learn is None or not self._enough(train, stop):
+            return None
+        return self.learn(train, stop, None)
+
+    def _enough(self, train: NDArray[np.bool_], stop: NDArray[np.bool_]) -> bool:
+        return (
+            train.sum() >= max(self.min_events, 1)
+            and not train.all()
+            and bool(stop.any())
+            and not stop.all()
+        )
+
+
+def _log_odds_of_rate(events: NDArray[np.bool_]) -> float:
+    """Log-odds of a rate with half an event added to either class (Haldane 1956): finite always."""
+    return float(logit((events.sum() + 0.5) / (len(events) + 1)))
+
+
+def _require_outcomes(
+    outcome: NDArray[np.int8], spans: Slices, interval: int, settings: ModelSettings
+) -> None:
+    """Refuse a train slice without outcomes, or for the first interval without any churn."""
+    where = f"between cutoff numbers {spans.train.first} and {spans.train.last}"
+    if not len(outcome):
+        raise BadInputError(
+            f"No snapshot {where} has a known outcome {settings.horizons[interval]} periods later: "
+            "check that the logs cover the history and that not all of it is censored."
+        )
+    if interval == 0 and not outcome.any():
+        raise BadInputError(
+            f"There is no churn at all among the {len(outcome)} snapshots to train on ({where}): "
+            "check that the source logs cancellations, or use the inactivity rule."
+        )

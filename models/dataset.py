@@ -1,0 +1,114 @@
+"""Snapshots with their outcomes as arrays: what every model is trained and tested on."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data.contracts import CAUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+OUTCOMES = ("stayed", *CAUSES)
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class RiskData:
+    """``n`` snapshots, one row each, with ``f`` features and outcomes at ``H`` horizons.
+
+    Parameters
+    ----------
+    X
+        float32 (n, f), C-contiguous; NaN where a feature has no value.
+    feature_names
+        The f names, in the order of the columns.
+    customer_id
+        (n,) who.
+    cutoff
+        int64 (n,) number of the cutoff.
+    outcome
+        int8 (n, H): position in ``OUTCOMES`` of what had happened in ``(cutoff, cutoff + h]``
+        (0 stayed, 1 voluntary, 2 involuntary), or ``UNKNOWN``. Unknown is never "stayed".
+    mrr
+        int64 (n,) monthly recurring revenue at the cutoff, minor units.
+    segment
+        (n,) market segment.
+    tenure_periods
+        int64 (n,) whole periods since the first activation.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit each other.
+    """
+
+    X: NDArray[np.float32]
+    feature_names: tuple[str, ...]
+    customer_id: NDArray[Any]
+    cutoff: NDArray[np.int64]
+    outcome: NDArray[np.int8]
+    mrr: NDArray[np.int64]
+    segment: NDArray[Any]
+    tenure_periods: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.X.dtype != np.float32 or self.X.shape[1:] != (len(self.feature_names),):
+            raise ValueError(
+                f"X must be float32 with {len(self.feature_names)} columns, one a feature name, "
+                f"not {self.X.dtype} of shape {self.X.shape}."
+            )
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name != "feature_names" and len(value) != len(self.X):
+                raise ValueError(f"{field.name} has {len(value)} rows, X has {len(self.X)}.")
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def take(self, rows: NDArray[Any]) -> RiskData:
+        """Return the rows chosen by a mask or by positions, in that order."""
+        chosen = {
+            field.name: getattr(self, field.name)[rows]
+            for field in dataclasses.fields(self)
+            if field.name != "feature_names"
+        }
+        return RiskData(feature_names=self.feature_names, **chosen)
+
+    def at_risk(self, interval: int) -> NDArray[np.bool_]:
+        """Mask (n,) of the snapshots that a hazard of one interval is learned from.
+
+        The customer stayed until the interval began, and what happened by its end is known.
+        """
+        known: NDArray[np.bool_] = self.outcome[:, interval] != UNKNOWN
+        return known if interval == 0 else known & (self.outcome[:, interval - 1] == 0)
+
+
+def outcome_codes(outcomes: Sequence[str | None] | NDArray[Any]) -> NDArray[np.int8]:
+    """Turn names of outcomes (n,) into their codes, int8 (n,); null becomes ``UNKNOWN``.
+
+    Raises
+    ------
+    ValueError
+        If a name is no outcome.
+    """
+    names = np.asarray(outcomes, dtype=object)
+    codes = np.full(len(names), UNKNOWN, np.int8)
+    for code, name in enumerate(OUTCOMES):
+        codes[names == name] = code
+    # A null is None or NaN, neither of which is a string.
+    unknown = {value for value in names[codes == UNKNOWN] if isinstance(value, str)}
+    if unknown:
+        raise ValueError(f"No outcomes: {sorted(unknown)}; known are {', '.join(OUTCOMES)}.")
+    return codes
+
+
+def outcome_names(codes: NDArray[np.int8]) -> NDArray[Any]:
+    """Turn codes of outcomes (n,) into their names, object (n,); ``UNKNOWN`` becomes None."""
+    return np.array([*OUTCOMES, None], dtype=object)[codes]

@@ -1,0 +1,191 @@
+"""Measure scored test snapshots: pooled with intervals, by block, week, segment and newness."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data.contracts import CAUSES
+from models.metrics import (
+    Scored,
+    calibration_error_limit,
+    estimate,
+    measure,
+    reliability,
+    resample,
+    resampled_counts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How scored snapshots are measured.
+
+    Parameters
+    ----------
+    resamples
+        Customer bootstraps for the intervals.
+    bins
+        Equal-mass bins of the calibration error.
+    seed
+        Of the resampling.
+    capacity
+        For a cause, the share of eligible customers that its team can contact in a week.
+    newcomer_periods
+        A customer is new for so many periods after the first activation.
+    """
+
+    resamples: int = 200
+    bins: int = 10
+    seed: int = 11
+    capacity: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0.1))
+    newcomer_periods: int = 13
+
+
+def report(
+    table: pd.DataFrame, labels: Sequence[str], settings: EvaluationSettings
+) -> dict[str, Any]:
+    """Measure scored test snapshots.
+
+    Parameters
+    ----------
+    table
+        ``Backtest.table``, or as much of it; ``cutoff`` may be numbers or instants.
+    labels
+        Names of the horizons.
+    settings
+        How.
+
+    Returns
+    -------
+    dict
+        Fit for JSON; undefined numbers are None. A *cell* is cause -> label -> content.
+
+        - ``pooled``: model -> cell -> ``rows``, ``events`` and each metric as ``value, low, high``
+        - ``differences``: rival -> cell -> metric of the first model minus that of the rival,
+          ``value, low, high``, on the same resamples
+        - ``reliability``: model -> cell -> list of bins
+        - ``calibration_error_limit``: model -> cell -> 99 % limit if its risks were the truth
+        - ``blocks``, ``weeks``, ``segments``: name -> model -> cell -> ``rows``, ``events`` and
+          each metric's value; ``newcomers``: model -> cell -> the same
+    """
+    names = list(dict.fromkeys(table["model"]))
+    parts = {name: _part(table, name) for name in names}
+    _require_same_rows(parts)
+    one = parts[names[0]]
+    groups = {
+        "blocks": one["block"].astype(str).to_numpy(dtype=object),
+        "weeks": one["cutoff"].astype(str).to_numpy(dtype=object),
+        "segments": one["segment"].fillna("none").astype(str).to_numpy(dtype=object),
+    }
+    newcomers = one["tenure_periods"].to_numpy() < settings.newcomer_periods
+    result = _pooled(parts, labels, settings)
+    for kind, values in groups.items():
+        result[kind] = {
+            value: _values(parts, labels, settings, values == value) for value in np.unique(values)
+        }
+    result["newcomers"] = _values(parts, labels, settings, newcomers)
+    return result
+
+
+def _part(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    rows = table[table["model"] == name]
+    return rows.sort_values(["customer_id", "cutoff"], kind="stable", ignore_index=True)
+
+
+def _require_same_rows(parts: Mapping[str, pd.DataFrame]) -> None:
+    """Raise ValueError unless every model scored the same snapshots: differences are paired."""
+    first, *others = (part[["customer_id", "cutoff", "block"]] for part in parts.values())
+    if not all(first.equals(other) for other in others):
+        raise ValueError("The models did not score the same snapshots.")
+
+
+def _cells(
+    part: pd.DataFrame,
+    labels: Sequence[str],
+    settings: EvaluationSettings,
+    mask: NDArray[np.bool_],
+) -> Iterator[tuple[str, str, NDArray[np.int64], Scored]]:
+    """Yield cause, label, positions of the rows whose outcome is known, and these rows scored."""
+    for cause in CAUSES:
+        for label in labels:
+            outcome = part[f"outcome_{label}"]
+            rows = np.flatnonzero(mask & outcome.notna().to_numpy())
+            scored = Scored(
+                y=(outcome == cause).to_numpy(dtype=bool)[rows],
+                risk=part[f"risk_{cause}_{label}"].to_numpy(dtype=np.float64)[rows],
+                mrr=part["mrr"].to_numpy()[rows],
+                week=part["cutoff"].to_numpy()[rows],
+                capacity=settings.capacity[cause],
+                bins=settings.bins,
+            )
+            yield cause, label, rows, scored
+
+
+def _pooled(
+    parts: Mapping[str, pd.DataFrame], labels: Sequence[str], settings: EvaluationSettings
+) -> dict[str, Any]:
+    """The sections of the report that stand on all rows together."""
+    first = next(iter(parts))
+    customer = np.unique(parts[first]["customer_id"].astype(str), return_inverse=True)[1]
+    counts = resampled_counts(customer.max(initial=-1) + 1, settings.resamples, settings.seed)
+    result: dict[str, Any] = {
+        section: {name: {cause: {} for cause in CAUSES} for name in parts}
+        for section in ("pooled", "differences", "reliability", "calibration_error_limit")
+    }
+    del result["differences"][first]
+    reference = {}
+    for name, part in parts.items():
+        LOG.info("Measuring %s: %d rows, %d resamples", name, len(part), settings.resamples)
+        for cause, label, rows, scored in _cells(part, labels, settings, np.ones(len(part), bool)):
+            values, drawn = measure(scored), resample(scored, customer[rows], counts)
+            result["pooled"][name][cause][label] = _counts(scored) | {
+                metric: estimate(values[metric], drawn[metric]) for metric in values
+            }
+            result["reliability"][name][cause][label] = reliability(scored)
+            limit = calibration_error_limit(scored, customer[rows], seed=settings.seed)
+            result["calibration_error_limit"][name][cause][label] = _finite(limit)
+            if name == first:
+                reference[cause, label] = values, drawn
+                continue
+            best, best_drawn = reference[cause, label]
+            result["differences"][name][cause][label] = {
+                metric: estimate(best[metric] - values[metric], best_drawn[metric] - drawn[metric])
+                for metric in values
+            }
+    return result
+
+
+def _values(
+    parts: Mapping[str, pd.DataFrame],
+    labels: Sequence[str],
+    settings: EvaluationSettings,
+    mask: NDArray[np.bool_],
+) -> dict[str, Any]:
+    """Model -> cause -> label -> plain values on the rows of a mask."""
+    result: dict[str, Any] = {name: {cause: {} for cause in CAUSES} for name in parts}
+    for name, part in parts.items():
+        for cause, label, _, scored in _cells(part, labels, settings, mask):
+            values = {metric: _finite(value) for metric, value in measure(scored).items()}
+            result[name][cause][label] = _counts(scored) | values
+    return result
+
+
+def _counts(scored: Scored) -> dict[str, Any]:
+    return {"rows": len(scored.y), "events": int(scored.y.sum())}
+
+
+def _finite(number: float) -> float | None:
+    return number if np.isfinite(number) else None

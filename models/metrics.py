@@ -1,0 +1,429 @@
+"""Measures of risks against what happened, each with weights, so that customers can be resampled.
+
+Every metric reads a ``Sample``, scored rows with a weight each, and gives a float: NaN where it is
+not defined (one class only). Ties never depend on the order of rows.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import logit
+
+from models.calibration import logistic_fit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SMALLEST = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Ties:
+    """Rows in an order, in groups of equal keys.
+
+    Parameters
+    ----------
+    order
+        (n,) positions of the rows, sorted.
+    starts
+        (g,) where in ``order`` each group starts.
+    """
+
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def by(cls, *keys: NDArray[Any]) -> Ties:
+        """Sort by keys (n,), the first one foremost."""
+        order = np.lexsort(keys[::-1])
+        new = np.ones(len(order), bool)
+        new[1:] = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)
+        return cls(order, np.flatnonzero(new))
+
+    def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum of values (n,) in each group, (g,)."""
+        return np.add.reduceat(values[self.order], self.starts)
+
+    def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give every row the value of its group, (g,) to (n,)."""
+        rows = np.empty(len(self.order))
+        rows[self.order] = np.repeat(values, np.diff(self.starts, append=len(self.order)))
+        return rows
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Risks of one cause and horizon beside what happened; unknown outcomes are left out before.
+
+    Parameters
+    ----------
+    y
+        bool (n,) whether the customer left by the cause within the horizon.
+    risk
+        float64 (n,) the predicted probability of it.
+    mrr
+        (n,) monthly recurring revenue, minor units.
+    week
+        int (n,) the cutoff: a list is made anew at each.
+    capacity
+        Share of a week's rows that the team can contact.
+    bins
+        Number of bins of the calibration error.
+    """
+
+    y: NDArray[np.bool_]
+    risk: NDArray[np.float64]
+    mrr: NDArray[Any]
+    week: NDArray[Any]
+    capacity: float = 0.1
+    bins: int = 10
+
+    @functools.cached_property
+    def by_risk(self) -> Ties:
+        """Rows by rising risk."""
+        return Ties.by(self.risk)
+
+    @functools.cached_property
+    def clipped(self) -> NDArray[np.float64]:
+        """Risk within what logarithms can take, as scikit-learn clips it."""
+        return np.clip(self.risk, _SMALLEST, 1 - _SMALLEST)
+
+    @functools.cached_property
+    def log_odds(self) -> NDArray[np.float64]:
+        """Log-odds of the clipped risk."""
+        return np.asarray(logit(self.clipped))
+
+    @functools.cached_property
+    def losses(self) -> NDArray[np.float64]:
+        """Log loss of each row."""
+        return -np.log(np.where(self.y, self.clipped, 1 - self.clipped))
+
+    @functools.cached_property
+    def bin(self) -> NDArray[np.int64]:
+        """Number of the row's equal-mass bin by risk; equal risks share a bin."""
+        edges = np.quantile(self.risk, np.linspace(0, 1, self.bins + 1)[1:-1])
+        return np.searchsorted(np.unique(edges), self.risk)
+
+    @functools.cached_property
+    def list_by_risk(self) -> AtCapacity:
+        """The weekly lists, ranked by risk."""
+        return AtCapacity.of(self.week, self.risk, self.capacity)
+
+    @functools.cached_property
+    def list_by_loss(self) -> AtCapacity:
+        """The weekly lists, ranked by risk times MRR, the revenue expected to be lost."""
+        return AtCapacity.of(self.week, self.risk * self.mrr, self.capacity)
+
+    @functools.cached_property
+    def calibration_start(self) -> tuple[float, float]:
+        """Unweighted calibration intercept and slope: from here resamples are near."""
+        return logistic_fit(self.log_odds, self.y)
+
+
+@dataclass(frozen=True)
+class AtCapacity:
+    """Who stands on the weekly lists.
+
+    At each week the ``capacity`` share of the rows with the highest score is contacted. Rows that
+    tie for the last places share them equally: each counts in the part that a random order would
+    give it on average, and so does the last row when the capacity is no whole number.
+    """
+
+    ties: Ties
+    week_of_group: NDArray[np.int64]
+    capacity: float
+
+    @classmethod
+    def of(cls, week: NDArray[Any], score: NDArray[np.float64], capacity: float) -> AtCapacity:
+        """Rank rows by falling score within their week."""
+        number = np.unique(week, return_inverse=True)[1]
+        ties = Ties.by(number, -score)
+        return cls(ties, number[ties.order][ties.starts], capacity)
+
+    def contacted(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the weight (n,) of each row on the lists: all, a part or none of its weight."""
+        mass = self.ties.sums(weight)
+        in_week = np.bincount(self.week_of_group, weights=mass)
+        before_week = np.concatenate([[0.0], np.cumsum(in_week)[:-1]])
+        above = np.cumsum(mass) - mass - before_week[self.week_of_group]
+        room = self.capacity * in_week[self.week_of_group] - above
+        share = np.divide(room, mass, out=np.zeros_like(mass), where=mass > 0).clip(0, 1)
+        return weight * self.ties.spread(share)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Scored rows with the weight (n,) of each: 1, or how often its customer was drawn."""
+
+    scored: Scored
+    weight: NDArray[np.float64]
+
+    @classmethod
+    def whole(cls, scored: Scored) -> Sample:
+        """Every row once."""
+        return cls(scored, np.ones(len(scored.y)))
+
+    @functools.cached_property
+    def events(self) -> NDArray[np.float64]:
+        """Weight of the churners, (n,)."""
+        return self.weight * self.scored.y
+
+    @functools.cached_property
+    def contacted(self) -> NDArray[np.float64]:
+        """Weight of the rows on the weekly lists by risk, (n,)."""
+        return self.scored.list_by_risk.contacted(self.weight)
+
+    @property
+    def both_classes(self) -> bool:
+        """Whether some left and some did not."""
+        return bool(0 < self.events.sum() < self.weight.sum())
+
+
+Metric = Callable[[Sample], float]
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole > 0 else np.nan
+
+
+def auroc(sample: Sample) -> float:
+    """Probability that a churner has a higher risk than a stayer, ties counting half.
+
+    Source: Hanley & McNeil (1982), "The meaning and use of the area under a ROC curve".
+    """
+    events = sample.scored.by_risk.sums(sample.events)
+    others = sample.scored.by_risk.sums(sample.weight - sample.events)
+    below = np.cumsum(others) - others
+    return _ratio(np.sum(events * (below + others / 2)), events.sum() * others.sum())
+
+
+def average_precision(sample: Sample) -> float:
+    """Precision at each distinct risk, weighted by the gain in recall; no interpolation.
+
+    Source: Manning, Raghavan & Schütze (2008), "Introduction to Information Retrieval", section
+    8.4, as in scikit-learn's ``average_precision_score``.
+    """
+    events = sample.scored.by_risk.sums(sample.events)[::-1]
+    rows = np.cumsum(sample.scored.by_risk.sums(sample.weight)[::-1])
+    precision = np.divide(np.cumsum(events), rows, out=np.zeros_like(rows), where=rows > 0)
+    return _ratio(np.sum(events * precision), events.sum())
+
+
+def log_loss(sample: Sample) -> float:
+    """Mean of minus the logarithm of the probability given to what happened, in nats.
+
+    Source: Good (1952), "Rational decisions"; risks are clipped as in scikit-learn.
+    """
+    return _ratio(np.sum(sample.weight * sample.scored.losses), sample.weight.sum())
+
+
+def brier(sample: Sample) -> float:
+    """Mean squared difference of risk and outcome.
+
+    Source: Brier (1950), "Verification of forecasts expressed in terms of probability".
+    """
+    squares = (sample.scored.risk - sample.scored.y) ** 2
+    return _ratio(np.sum(sample.weight * squares), sample.weight.sum())
+
+
+def calibration_slope(sample: Sample) -> float:
+    """Slope of a logistic regression of the outcome on the log-odds of the risk; 1 is right.
+
+    Below 1 the risks are too extreme, above 1 too timid. Source: Cox (1958), "Two further
+    applications of a model for binary regression".
+    """
+    scored = sample.scored
+    start = scored.calibration_start
+    if not sample.both_classes or not np.all(np.isfinite(start)):
+        return np.nan
+    return logistic_fit(scored.log_odds, scored.y, sample.weight, start=start)[1]
+
+
+def calibration_intercept(sample: Sample) -> float:
+    """Log-odds by which risks are too low on the whole (calibration in the large); 0 is right.
+
+    The intercept of a logistic regression with the log-odds of the risk as an offset. Source: Van
+    Calster et al. (2019), "Calibration: the Achilles heel of predictive analytics".
+    """
+    if not sample.both_classes:
+        return np.nan
+    level, events = 0.0, sample.events.sum()
+    odds = sample.scored.clipped / (1 - sample.scored.clipped)
+    for _ in range(100):
+        # Newton on the level alone: as many churners must be expected as there were.
+        risk = 1 - 1 / (1 + odds * np.exp(level))
+        slope = np.sum(sample.weight * risk * (1 - risk))
+        step = float((events - np.sum(sample.weight * risk)) / slope)
+        level += float(np.clip(step, -0.5, 0.5))
+        if abs(step) < 1e-9:
+            return level
+    return np.nan
+
+
+def calibration_error(sample: Sample) -> float:
+    """Expected calibration error: mean distance of mean risk and rate over equal-mass bins.
+
+    Source: Naeini, Cooper & Hauskrecht (2015), "Obtaining well calibrated probabilities using
+    Bayesian binning"; bins by quantiles as in Nixon et al. (2019), "Measuring calibration in deep
+    learning". Bins are cut once on the rows as they are, equal risks share a bin.
+    """
+    scored, weight = sample.scored, sample.weight
+    gaps = np.bincount(scored.bin, weights=weight * (scored.risk - scored.y))
+    return _ratio(np.sum(np.abs(gaps)), weight.sum())
+
+
+def precision_at_capacity(sample: Sample) -> float:
+    """Share of churners among the contacted, ranked by risk within the week.
+
+    Source: Manning et al. (2008), section 8.4, precision at k; ties as in ``AtCapacity``.
+    """
+    return _ratio(np.sum(sample.contacted * sample.scored.y), sample.contacted.sum())
+
+
+def recall_at_capacity(sample: Sample) -> float:
+    """Share of the churners that are contacted, ranked by risk within the week.
+
+    Source: Manning et al. (2008), section 8.4, recall at k; ties as in ``AtCapacity``.
+    """
+    return _ratio(np.sum(sample.contacted * sample.scored.y), sample.events.sum())
+
+
+def lift_at_capacity(sample: Sample) -> float:
+    """Precision at capacity over the rate of all rows; 1 is chance.
+
+    Source: Neslin et al. (2006), "Defection detection", top-decile lift at another share.
+    """
+    rate = _ratio(sample.events.sum(), sample.weight.sum())
+    return _ratio(precision_at_capacity(sample), rate)
+
+
+def mrr_caught_at_capacity(sample: Sample) -> float:
+    """Share of the churners' MRR that is contacted, ranked by risk times MRR within the week.
+
+    Recall at k weighted by revenue, after Lemmens & Gupta (2020), "Managing churn to maximize
+    profits", who rank by what is at stake and not by risk alone; ties as in ``AtCapacity``.
+    """
+    lost = sample.scored.y * sample.scored.mrr
+    contacted = sample.scored.list_by_loss.contacted(sample.weight)
+    return _ratio(np.sum(contacted * lost), np.sum(sample.weight * lost))
+
+
+METRICS: Mapping[str, Metric] = {
+    "auroc": auroc,
+    "average_precision": average_precision,
+    "log_loss": log_loss,
+    "brier": brier,
+    "calibration_slope": calibration_slope,
+    "calibration_intercept": calibration_intercept,
+    "calibration_error": calibration_error,
+    "precision_at_capacity": precision_at_capacity,
+    "recall_at_capacity": recall_at_capacity,
+    "lift_at_capacity": lift_at_capacity,
+    "mrr_caught_at_capacity": mrr_caught_at_capacity,
+}
+
+
+def measure(scored: Scored) -> dict[str, float]:
+    """Every metric on the rows as they are; NaN where it is not defined."""
+    if not len(scored.y):
+        return dict.fromkeys(METRICS, np.nan)
+    sample = Sample.whole(scored)
+    return {name: metric(sample) for name, metric in METRICS.items()}
+
+
+def resampled_counts(customers: int, resamples: int, seed: int) -> NDArray[np.uint16]:
+    """How often each customer is drawn in each resample with replacement, (resamples, customers).
+
+    Source: Field & Welsh (2007), "Bootstrapping clustered data": whole customers are drawn, since
+    the rows of one are not independent.
+    """
+    random = np.random.default_rng(seed)
+    counts = np.empty((resamples, customers), np.uint16)
+    for row in counts:
+        row[:] = np.bincount(random.integers(customers, size=customers), minlength=customers)
+    return counts
+
+
+def resample(
+    scored: Scored, customer: NDArray[np.int64], counts: NDArray[np.uint16]
+) -> dict[str, NDArray[np.float64]]:
+    """Every metric on every resample.
+
+    Parameters
+    ----------
+    scored
+        n rows.
+    customer
+        int (n,) number of each row's customer, a column of ``counts``.
+    counts
+        From ``resampled_counts``; use the same for all models, so that differences are paired.
+
+    Returns
+    -------
+    dict
+        Name of the metric to float64 (resamples,).
+    """
+    values = {name: np.full(len(counts), np.nan) for name in METRICS}
+    if len(scored.y):
+        for number, count in enumerate(counts):
+            sample = Sample(scored, count[customer].astype(np.float64))
+            for name, metric in METRICS.items():
+                values[name][number] = metric(sample)
+    return values
+
+
+def estimate(value: float, resampled: NDArray[np.float64]) -> dict[str, float | None]:
+    """Value with its 95 % percentile interval (Efron & Tibshirani 1993, chapter 13).
+
+    Undefined resamples are left out; what is undefined altogether is None, so that it fits JSON.
+    """
+    defined = resampled[np.isfinite(resampled)]
+    low, high = np.quantile(defined, [0.025, 0.975]) if len(defined) else (np.nan, np.nan)
+    named = {"value": value, "low": float(low), "high": float(high)}
+    return {name: number if np.isfinite(number) else None for name, number in named.items()}
+
+
+def reliability(scored: Scored) -> list[dict[str, float]]:
+    """Rows, churners, mean risk and rate in each equal-mass bin, by rising risk."""
+    if not len(scored.y):
+        return []
+    rows = np.bincount(scored.bin)
+    events = np.bincount(scored.bin, weights=scored.y)
+    risk = np.bincount(scored.bin, weights=scored.risk)
+    return [
+        {
+            "rows": int(rows[number]),
+            "events": int(events[number]),
+            "mean_risk": float(risk[number] / rows[number]),
+            "rate": float(events[number] / rows[number]),
+        }
+        for number in np.flatnonzero(rows)
+    ]
+
+
+def calibration_error_limit(
+    scored: Scored,
+    customer: NDArray[np.int64],
+    simulations: int = 1000,
+    seed: int = 0,
+    level: float = 0.99,
+) -> float:
+    """Calibration error that perfectly calibrated risks stay under with probability ``level``.
+
+    Outcomes are simulated from the risks themselves with one uniform number a customer, so that a
+    customer's rows churn together as much as they can; this is the consistency resampling of
+    Bröcker & Smith (2007), "Increasing the reliability of reliability diagrams".
+    """
+    if not len(scored.y):
+        return np.nan
+    random = np.random.default_rng(seed)
+    errors = np.empty(simulations)
+    for number in range(simulations):
+        y = random.random(int(customer.max()) + 1)[customer] < scored.risk
+        errors[number] = np.abs(np.bincount(scored.bin, weights=scored.risk - y)).sum()
+    return float(np.quantile(errors, level) / len(scored.y))

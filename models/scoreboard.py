@@ -1,0 +1,83 @@
+"""The measures of a backtest as a person reads them: tables, and flat figures for comparison."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from data.contracts import CAUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SHOWN = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "log_loss": "log loss",
+    "brier": "Brier",
+    "calibration_slope": "calibration slope",
+    "calibration_error": "calibration error",
+    "lift_at_capacity": "lift at capacity",
+    "mrr_caught_at_capacity": "MRR caught at capacity",
+}
+
+
+def markdown_tables(report: Mapping[str, Any], labels: Sequence[str]) -> str:
+    """Write one table a cause and horizon: a row a model, each figure with its 95 % interval.
+
+    Parameters
+    ----------
+    report
+        From ``models.evaluation.report``.
+    labels
+        Names of the horizons.
+    """
+    lines = []
+    for cause in CAUSES:
+        for label in labels:
+            cells = {model: pooled[cause][label] for model, pooled in report["pooled"].items()}
+            one = next(iter(cells.values()))
+            lines += [
+                f"### {cause.capitalize()} churn within {label}",
+                "",
+                f"{one['rows']:,} test snapshots, {one['events']:,} of them churned.",
+                "",
+                "| model | " + " | ".join(SHOWN.values()) + " |",
+                "| --- |" + " ---: |" * len(SHOWN),
+            ]
+            for model, cell in cells.items():
+                figures = " | ".join(with_interval(cell[metric], metric) for metric in SHOWN)
+                lines.append(f"| {model.replace('_', ' ')} | {figures} |")
+            lines.append("")
+    return "\n".join(lines)
+
+
+def with_interval(estimate: Mapping[str, float | None], metric: str) -> str:
+    """Write an estimate with its interval, as many digits as the metric deserves."""
+    digits = 5 if metric in {"brier", "log_loss", "calibration_error"} else 3
+    value, low, high = (
+        "-" if estimate[key] is None else f"{estimate[key]:.{digits}f}"
+        for key in ("value", "low", "high")
+    )
+    return value if "-" in (value, low) else f"{value} ({low} to {high})"
+
+
+def flat_metrics(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures to compare runs by: cause -> horizon -> metric for the model, rivals beside it.
+
+    Parameters
+    ----------
+    report
+        From ``models.evaluation.report``; its first model is the one that serves.
+    """
+    first, *rivals = report["pooled"]
+    values: dict[str, Any] = {}
+    for cause in CAUSES:
+        values[cause] = {}
+        for label, cell in report["pooled"][first][cause].items():
+            figures = {metric: cell[metric]["value"] for metric in SHOWN}
+            figures |= {"rows": cell["rows"], "events": cell["events"]}
+            for rival in rivals:
+                gain = report["differences"][rival][cause][label]["log_loss"]["value"]
+                figures[f"log_loss_minus_{rival}"] = gain
+            values[cause][label] = figures
+    return values
