@@ -1,0 +1,94 @@
+"""How long revenue lasts once a customer is kept: survival curves by plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True)
+class MonthsKept:
+    """Months of revenue that a kept customer is expected to bring.
+
+    Parameters
+    ----------
+    by_plan
+        Months for each plan with enough customers for a curve of its own.
+    pooled
+        Months over all plans: for any other plan, and where the plan is null.
+    """
+
+    by_plan: Mapping[str, float]
+    pooled: float
+
+    def of(self, plan: pd.Series) -> NDArray[np.float64]:
+        """Months for each plan of a column; float64 of the same length."""
+        months = plan.map(dict(self.by_plan)).to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.where(np.isnan(months), self.pooled, months)
+
+
+def restricted_mean(duration: NDArray[np.float64], event: NDArray[np.bool_], limit: float) -> float:
+    """Area under the Kaplan-Meier curve over ``[0, limit]``.
+
+    Parameters
+    ----------
+    duration
+        Time from start to churn or to the end of observation, shape ``(n,)``, not negative.
+    event
+        Whether the duration ended in churn, shape ``(n,)``; else it is censored. A customer
+        censored at ``t`` is still at risk at ``t``.
+    limit
+        End of the interval, in the unit of ``duration``. A curve observed for less than that stays
+        at its last value up to ``limit``. With no customer at all the mean is ``limit``.
+
+    References
+    ----------
+    Kaplan and Meier (1958); the restricted mean as in Royston and Parmar (2013).
+    """
+    times, position = np.unique(duration, return_inverse=True)
+    leaving = np.bincount(position, minlength=times.size)
+    churned = np.bincount(position, weights=event, minlength=times.size)
+    at_risk = duration.size - (np.cumsum(leaving) - leaving)
+    survival = np.concatenate(([1.0], np.cumprod(1.0 - churned / at_risk)))
+    edges = np.clip(np.concatenate(([0.0], times, [limit])), 0.0, limit)
+    return float(np.sum(survival * np.diff(np.append(edges[:-1], limit))))
+
+
+def months_kept(
+    plan: ArrayLike, duration: ArrayLike, event: ArrayLike, limit: float, fewest: int = 50
+) -> MonthsKept:
+    """Expected months kept by plan, at most ``limit``.
+
+    Parameters
+    ----------
+    plan, duration, event
+        One entry a customer, shape ``(n,)``: plan (null: counted in the pooled curve only), months
+        from activation to churn or to the cutoff, and whether it was churn.
+    limit
+        Most months counted.
+    fewest
+        A plan with fewer customers has no curve of its own and takes the pooled one.
+    """
+    customers = pd.DataFrame(
+        {
+            "plan": plan,
+            "duration": np.asarray(duration, dtype=np.float64),
+            "event": np.asarray(event, dtype=bool),
+        }
+    )
+
+    def mean(of: pd.DataFrame) -> float:
+        return restricted_mean(of["duration"].to_numpy(), of["event"].to_numpy(), limit)
+
+    by_plan = {
+        str(name): mean(group) for name, group in customers.groupby("plan") if len(group) >= fewest
+    }
+    return MonthsKept(by_plan, mean(customers))

@@ -1,0 +1,351 @@
+"""The weekly list: scores of everyone, the two queues with reasons and actions, and the record."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
+import pandas as pd
+
+from data.contracts import CAUSES
+from retention import ranking
+from retention.reasons import check_reconciled, explanations, groups_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from data.clock import Clock
+    from features.catalog import Feature
+    from retention.playbook import Playbook
+    from retention.ranking import ListSettings
+    from retention.reasons import Explanation
+    from retention.survival import MonthsKept
+
+# Columns of the list in integer minor units.
+MONEY_COLUMNS: Final = ("mrr", "expected_loss", "expected_saving")
+
+
+class Explain(Protocol):
+    """Takes the risks of a cause apart for rows of the scored matrix.
+
+    Given row numbers, shape ``(k,)``, and a cause, returns the base, shape ``(k,)``, and the
+    contribution of each feature, shape ``(k, f)``: log-odds of the calibrated risk at the first
+    horizon, which they add up to.
+    """
+
+    def __call__(
+        self, rows: NDArray[np.int64], cause: str
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return base and contributions."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the model says about every eligible customer at the newest cutoff.
+
+    Parameters
+    ----------
+    snapshots
+        One row a customer: ``customer_id, cutoff, mrr, paused, plan, billing_interval, renews_at,
+        activated_at, segment, country, channel, owner``. All at one cutoff.
+    risks
+        Cumulative risks if nobody acts, shape ``(n, causes, horizons)``.
+    labels
+        Names of the horizons, e.g. ``("4w", "8w", "13w")``.
+    base_rates
+        Share of all customers lost to each cause by each horizon, shape ``(causes, horizons)``.
+    X
+        Features, shape ``(n, f)``, NaN where absent.
+    catalog
+        The features, in the order of the columns of ``X``.
+    explain
+        Takes risks apart; called once a queue, for its rows alone.
+    """
+
+    snapshots: pd.DataFrame
+    risks: NDArray[np.float64]
+    labels: tuple[str, ...]
+    base_rates: NDArray[np.float64]
+    X: NDArray[np.float32]
+    catalog: tuple[Feature, ...]
+    explain: Explain
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a list comes from.
+
+    Parameters
+    ----------
+    source
+        Name of the raw source.
+    model_version
+        Of the model that scored.
+    freshness
+        Log to the instant (UTC) at which its newest visible row became available.
+    notes
+        Sentences that the reader must know, e.g. that a cause had too few events.
+    """
+
+    source: str
+    model_version: str
+    freshness: Mapping[str, dt.datetime]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WeeklyList:
+    """A week's list with all that its exports and its page show.
+
+    Parameters
+    ----------
+    cutoff
+        As of when, UTC.
+    labels
+        Names of the horizons.
+    base_rates
+        Shape ``(causes, horizons)``.
+    scores
+        Every eligible customer, see ``ranking.scores``.
+    listed
+        The rows to hand out, by queue and position, columns in the reader's order. Money is in
+        minor units; risks are those of the queue's cause.
+    explained
+        The explanation of each row of ``listed``.
+    record
+        Listed and withheld rows by queue and rank: the columns of ``listed``, then ``status``,
+        ``rank``, ``base_log_odds`` and ``contribution_<group>``. Not for handing out.
+    counts
+        Queue to status to number of customers; every eligible customer counts once.
+    settings
+        Terms of the ranking.
+    provenance
+        Where it comes from.
+    """
+
+    cutoff: dt.datetime
+    labels: tuple[str, ...]
+    base_rates: NDArray[np.float64]
+    scores: pd.DataFrame
+    listed: pd.DataFrame
+    explained: tuple[Explanation, ...]
+    record: pd.DataFrame
+    counts: Mapping[str, Mapping[str, int]]
+    settings: ListSettings
+    provenance: Provenance
+
+
+def weekly_list(
+    scored: Scored,
+    kept: MonthsKept,
+    playbook: Playbook,
+    settings: ListSettings,
+    provenance: Provenance,
+    clock: Clock,
+    contacted: Collection[str] = (),
+) -> WeeklyList:
+    """Rank, withhold, explain and advise.
+
+    Parameters
+    ----------
+    scored
+        The model's view of every eligible customer.
+    kept
+        Months kept by plan.
+    playbook
+        What to do.
+    settings
+        Terms of the ranking.
+    provenance
+        Where the list comes from.
+    clock
+        Numbers the cutoff, and so the epoch of withholding.
+    contacted
+        Customers contacted too recently to be called again.
+
+    Raises
+    ------
+    ValueError
+        If the snapshots are not of one cutoff, or reasons do not add up to the served risk.
+    """
+    cutoffs = scored.snapshots["cutoff"].unique()
+    if len(cutoffs) != 1:
+        raise ValueError(f"A list is made at one cutoff; the snapshots hold {len(cutoffs)}.")
+    cutoff = pd.Timestamp(cutoffs[0]).to_pydatetime()
+    scores = ranking.scores(
+        scored.snapshots,
+        scored.risks,
+        scored.labels,
+        kept,
+        settings,
+        clock.cutoff_on(cutoff.date()) // settings.epoch_periods,
+        contacted,
+    )
+    rows, queue = _handed_out_or_withheld(scores, settings)
+    explained = _explained(scored, rows, queue, settings)
+    record = pd.concat(
+        [
+            _customers(scored, scores, rows, queue),
+            _advice(explained, scored.snapshots.iloc[rows], queue, playbook, settings),
+            _contributions(explained, groups_of(scored.catalog)),
+        ],
+        axis=1,
+    )
+    record = _in_reading_order(record, scored.labels, provenance, settings.reasons)
+    is_listed = record["status"] == ranking.LISTED
+    last = record.columns.get_loc("status")
+    return WeeklyList(
+        cutoff=cutoff,
+        labels=scored.labels,
+        base_rates=scored.base_rates,
+        scores=scores,
+        listed=record.loc[is_listed, record.columns[:last]].reset_index(drop=True),
+        explained=tuple(item for item, stays in zip(explained, is_listed, strict=True) if stays),
+        record=record,
+        counts=_counts(scores, settings),
+        settings=settings,
+        provenance=provenance,
+    )
+
+
+def _handed_out_or_withheld(
+    scores: pd.DataFrame, settings: ListSettings
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the listed and the withheld by queue and rank, and the number of each row's queue."""
+    names = [queue.name for queue in settings.queues]
+    chosen = scores[scores["status"].isin([ranking.LISTED, ranking.WITHHELD])]
+    chosen = chosen.assign(number=chosen["queue"].map(names.index).astype("int64"))
+    chosen = chosen.sort_values(["number", "rank"])
+    return chosen.index.to_numpy(dtype=np.int64), chosen["number"].to_numpy()
+
+
+def _explained(
+    scored: Scored,
+    rows: NDArray[np.int64],
+    queue: NDArray[np.int64],
+    settings: ListSettings,
+) -> list[Explanation]:
+    """Explain each row's risk of its queue's cause, and hold the reasons to the served number."""
+    base = np.empty(rows.size)
+    contributions = np.empty((rows.size, len(scored.catalog)))
+    for c, cause in enumerate(CAUSES):
+        mine = queue == c
+        if mine.any():
+            base[mine], contributions[mine] = scored.explain(rows[mine], cause)
+    explained = explanations(
+        base, contributions, scored.X[rows], scored.catalog, settings.reasons, settings.currency
+    )  # fmt: skip
+    check_reconciled(explained, scored.risks[rows, queue, 0])
+    return explained
+
+
+def _customers(
+    scored: Scored, scores: pd.DataFrame, rows: NDArray[np.int64], queue: NDArray[np.int64]
+) -> pd.DataFrame:
+    """Who the rows are, where they stand, and what is at stake."""
+    snapshots = scored.snapshots.iloc[rows].reset_index(drop=True)
+    frame = snapshots.drop(columns=["renews_at", "activated_at"]).assign(
+        renews_on=_dates(snapshots["renews_at"]),
+        customer_since=_dates(snapshots["activated_at"]),
+        **{f"risk_{label}": scored.risks[rows, queue, h] for h, label in enumerate(scored.labels)},
+    )
+    base_rate = scored.base_rates[queue, 0]
+    frame["times_base"] = frame[f"risk_{scored.labels[0]}"] / np.where(
+        base_rate > 0.0, base_rate, np.nan
+    )
+    mine = scores.iloc[rows].reset_index(drop=True)
+    savings = mine[[f"saving_{name}" for name in ranking.QUEUE_NAMES]].to_numpy()
+    frame["expected_loss"] = _cents(mine["expected_loss"].to_numpy())
+    frame["expected_saving"] = _cents(savings[np.arange(rows.size), queue])
+    placed = ["queue", "other_queue", "status", "rank", "position"]
+    return pd.concat([frame, mine[placed]], axis=1)
+
+
+def _dates(instants: pd.Series) -> pd.Series:
+    """Days in UTC; a date column even where every entry is null or there is none."""
+    return pd.Series(instants.dt.date, dtype="date32[pyarrow]")
+
+
+def _cents(amount: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.rint(amount).astype(np.int64)
+
+
+def _advice(
+    explained: Sequence[Explanation],
+    customers: pd.DataFrame,
+    queue: NDArray[np.int64],
+    playbook: Playbook,
+    settings: ListSettings,
+) -> pd.DataFrame:
+    """Reasons in words, and what the playbook says to do about them."""
+    actions = [
+        playbook.action(
+            ranking.QUEUE_NAMES[number],
+            [reason.group for reason in item.raising],
+            segment if isinstance(segment, str) else None,
+            int(mrr),
+        )
+        for item, number, segment, mrr in zip(
+            explained, queue, customers["segment"], customers["mrr"], strict=True
+        )
+    ]
+    raising = {
+        f"reason_{i + 1}": [
+            item.raising[i].text if i < len(item.raising) else None for item in explained
+        ]
+        for i in range(settings.reasons)
+    }
+    words = pd.DataFrame(
+        raising
+        | {
+            "lowering_reason": [item.lowering and item.lowering.text for item in explained],
+            "action": [action.text for action in actions],
+            "action_channel": [action.channel for action in actions],
+        },
+        dtype="str",
+    )
+    due_days = np.array([action.due_days for action in actions], dtype="timedelta64[D]")
+    due = customers["cutoff"].reset_index(drop=True) + due_days.astype("timedelta64[us]")
+    return words.assign(due_on=_dates(due))
+
+
+def _contributions(explained: Sequence[Explanation], groups: Sequence[str]) -> pd.DataFrame:
+    """What the risk is made of, for whoever checks the record: log-odds of base and groups."""
+    columns = {"base_log_odds": [item.base for item in explained]} | {
+        f"contribution_{group}": [item.groups[group] for item in explained] for group in groups
+    }
+    return pd.DataFrame(columns, dtype="float64")
+
+
+def _in_reading_order(
+    record: pd.DataFrame, labels: Sequence[str], provenance: Provenance, reasons: int
+) -> pd.DataFrame:
+    """Order the record's columns for a reader, those that are not handed out last."""
+    newest = max(provenance.freshness.values(), default=None)
+    record = record.assign(
+        data_until=pd.Series(newest, index=record.index, dtype="datetime64[us, UTC]"),
+        model_version=pd.Series(provenance.model_version, index=record.index, dtype="str"),
+    )
+    handed_out = [
+        "queue", "position", "customer_id", "owner", "segment", "plan", "renews_on", "mrr",
+        *(f"risk_{label}" for label in labels), "times_base", "expected_loss", "expected_saving",
+        *(f"reason_{i}" for i in range(1, reasons + 1)), "lowering_reason",
+        "action", "action_channel", "due_on", "other_queue",
+        "billing_interval", "country", "channel", "customer_since",
+        "cutoff", "data_until", "model_version",
+    ]  # fmt: skip
+    kept_back = ["status", "rank", "base_log_odds"]
+    contributions = [name for name in record.columns if name.startswith("contribution_")]
+    return record[handed_out + kept_back + contributions]
+
+
+def _counts(scores: pd.DataFrame, settings: ListSettings) -> dict[str, dict[str, int]]:
+    tally = scores.groupby(["queue", "status"]).size()
+    return {
+        queue.name: {status: int(tally.get((queue.name, status), 0)) for status in ranking.STATUSES}
+        for queue in settings.queues
+    }
