@@ -1,0 +1,34 @@
+"""Stage ``featurize``: measure the logs, roll them over windows, derive the features."""
+
+from __future__ import annotations
+
+from data.files import replaced_folder
+from features.build import build_features
+from features.declare import FeatureSettings
+from pipelines.params import load_params
+from pipelines.paths import CLEAN, FEATURES, PERIODS, SNAPSHOTS, tables_in
+from pipelines.stage import run_stage
+
+
+def main() -> None:
+    """Write the features of every snapshot, and the measures that they come from."""
+    params = load_params()
+    settings = FeatureSettings(params.featurize.windows, params.featurize.core_features)
+    with (
+        params.engine.open() as engine,
+        replaced_folder(FEATURES) as target,
+        replaced_folder(PERIODS) as periods,
+    ):
+        build_features(
+            tables_in(CLEAN),
+            SNAPSHOTS / "snapshots.parquet",
+            target,
+            periods,
+            engine,
+            params.clock.clock,
+            settings,
+        )
+
+
+if __name__ == "__main__":
+    run_stage(main)

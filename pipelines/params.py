@@ -1,0 +1,288 @@
+"""The parameters: one frozen model of ``params.yaml``, unknown keys refused, cross-checked.
+
+``python -m pipelines.params`` checks the file and says in one sentence what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from data.clock import Clock
+from data.engine import Engine, open_engine
+from data.errors import BadInputError
+from pipelines.paths import PARAMS_FILE
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ClockParams(Section):
+    """When periods close, and how late a row may be."""
+
+    anchor_weekday: Annotated[int, Field(ge=0, le=6)]
+    period_days: Positive
+    lateness_days: NotNegative
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of these parameters."""
+        return Clock(self.anchor_weekday, self.period_days)
+
+
+class EngineParams(Section):
+    """What runs the heavy queries; changes no result."""
+
+    name: Literal["duckdb"]
+    threads: Positive
+    memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s*(MB|GB|TB)$")]
+
+    def open(self) -> Engine:
+        """Open the engine of these parameters."""
+        return open_engine(self.name, self.threads, self.memory_limit)
+
+
+class SimulatedParams(Section):
+    """The simulated world."""
+
+    seed: NotNegative
+    customers: Positive
+    weeks: Positive
+    start: dt.date
+    voluntary_per_month: Annotated[float, Field(ge=0, lt=0.5)]
+    involuntary_per_month: Annotated[float, Field(ge=0, lt=0.5)]
+
+
+class IngestParams(Section):
+    """Where the raw logs come from."""
+
+    source: Literal["simulated", "files", "oulad"]
+    path: Path
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    money_unit: Literal["minor", "major"]
+    columns: dict[str, dict[str, str]]
+    simulated: SimulatedParams
+
+
+class ValidateParams(Section):
+    """How much dirt stops the run."""
+
+    share_limit: Share
+    share_limits: dict[str, Share]
+
+
+class SnapshotParams(Section):
+    """Who is looked at when, and how far ahead."""
+
+    rule: Literal["contract", "inactivity"]
+    silent_periods: Positive
+    as_of: dt.date | None
+    history_periods: NotNegative | None
+    horizons: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    undo_days: NotNegative
+    thin_every: Positive
+    salt: str
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if list(self.horizons) != sorted(set(self.horizons)):
+            raise ValueError(f"snapshot.horizons must ascend, but is {list(self.horizons)}.")
+        return self
+
+
+class FeaturizeParams(Section):
+    """Windows of the features."""
+
+    windows: Annotated[tuple[Positive, ...], Field(min_length=2)]
+    core_features: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if list(self.windows) != sorted(set(self.windows)):
+            raise ValueError(f"featurize.windows must ascend, but is {list(self.windows)}.")
+        return self
+
+
+class LightGBMParams(Section):
+    """Parameters of LightGBM, by its own names."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    num_leaves: Annotated[int, Field(ge=2)]
+    min_data_in_leaf: Positive
+    feature_fraction: Annotated[float, Field(gt=0, le=1)]
+    bagging_fraction: Annotated[float, Field(gt=0, le=1)]
+    bagging_freq: NotNegative
+    lambda_l2: Annotated[float, Field(ge=0)]
+    max_bin: Annotated[int, Field(ge=2, le=65535)]
+    num_boost_round: Positive
+    early_stopping_rounds: Positive
+
+
+class TrainParams(Section):
+    """The slices in time and the risk model."""
+
+    seed: NotNegative
+    stop_periods: Positive
+    calibrate_periods: Positive
+    test_periods: Positive
+    test_blocks: Positive
+    train_periods: Positive
+    min_events: Positive
+    calibration_prior: Annotated[float, Field(ge=0)]
+    lightgbm: LightGBMParams
+
+
+class EvaluateParams(Section):
+    """Intervals and bins of the metrics."""
+
+    resamples: Annotated[int, Field(ge=20)]
+    bins: Annotated[int, Field(ge=2)]
+    seed: NotNegative
+
+
+class ScoreParams(Section):
+    """What a contact is worth and how many the teams can make."""
+
+    success_capacity: NotNegative
+    billing_capacity: NotNegative
+    voluntary_save_rate: Share
+    involuntary_save_rate: Share
+    margin: Share
+    contact_cost: NotNegative
+    months_kept: Annotated[int, Field(gt=0, le=12)]
+    reasons: Annotated[int, Field(ge=1, le=5)]
+    contact_pause_periods: NotNegative
+    holdout_share: Annotated[float, Field(ge=0, le=0.5)]
+
+
+class PublishParams(Section):
+    """Where MLflow is."""
+
+    experiment: Annotated[str, Field(min_length=1)]
+    tracking_uri: str | None
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    clock: ClockParams
+    engine: EngineParams
+    ingest: IngestParams
+    validate_: Annotated[ValidateParams, Field(alias="validate")]
+    snapshot: SnapshotParams
+    featurize: FeaturizeParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    score: ScoreParams
+    publish: PublishParams
+
+    @property
+    def history_periods(self) -> int:
+        """Periods between the start of the logs and the first cutoff."""
+        chosen = self.snapshot.history_periods
+        return self.featurize.windows[-1] if chosen is None else chosen
+
+    @property
+    def embargo_periods(self) -> tuple[int, ...]:
+        """Per interval, the periods from a cutoff until its outcome is known for good.
+
+        Interval end + ``undo_days`` + the longest lateness, in whole periods.
+        """
+        follow_up = self.snapshot.undo_days + self.clock.lateness_days
+        extra = self.clock.clock.periods_covering(follow_up)
+        return tuple(horizon + extra for horizon in self.snapshot.horizons)
+
+    @property
+    def needed_periods(self) -> int:
+        """Periods of history that the slices, their gaps and the test blocks take, at least."""
+        train = self.train
+        return (
+            self.history_periods
+            + train.train_periods
+            + 2 * self.embargo_periods[-1]  # before the stop slice, and before the test blocks
+            + train.stop_periods
+            + train.calibrate_periods
+            + train.test_blocks * train.test_periods
+            + self.embargo_periods[-1]  # until the last test outcome is known
+        )
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Self:
+        if self.featurize.windows[-1] > self.history_periods:
+            raise ValueError(
+                f"featurize.windows reaches {self.featurize.windows[-1]} periods back, but "
+                f"snapshot.history_periods leaves only {self.history_periods} before the "
+                "first cutoff: shorten the window or raise history_periods."
+            )
+        if self.snapshot.as_of is not None:
+            self.clock.clock.cutoff_on(self.snapshot.as_of)  # refuses a day without a cutoff
+        world = self.ingest.simulated
+        if self.ingest.source == "simulated" and world.weeks < self.needed_periods:
+            raise ValueError(
+                f"ingest.simulated.weeks is {world.weeks}, but the windows, slices, gaps and test "
+                f"blocks need {self.needed_periods} periods: raise it, or lower "
+                "snapshot.history_periods, snapshot.horizons or the train.*_periods."
+            )
+        if self.ingest.source == "simulated" and self.clock.clock.period_days != 7:
+            raise ValueError("The simulated world lives in weeks: clock.period_days must be 7.")
+        return self
+
+
+def parse_params(values: Any) -> Params:
+    """Check parameters.
+
+    Raises
+    ------
+    BadInputError
+        With one sentence that names the first key at fault, the rule and how many more there are.
+    """
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        first, *others = error.errors()
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            said = f"there is no parameter {key}: correct the name or take the line out"
+        elif first["type"] == "missing":
+            said = f"the parameter {key} is missing: add it"
+        elif first["type"] == "value_error":
+            said = str(first["ctx"]["error"]).rstrip(".")
+        else:
+            said = f"{key} is {first['input']!r}, but {first['msg'][:1].lower()}{first['msg'][1:]}"
+        more = f" ({len(others)} more after this one)" if others else ""
+        raise BadInputError(f"{PARAMS_FILE}: {said}.{more}") from error
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check the parameters file.
+
+    Raises
+    ------
+    BadInputError
+        If the file is missing, no YAML, or breaks a rule.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInputError(f"{path} is missing: run from the project's folder.") from error
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise BadInputError(f"{path} is no valid YAML: {problem}.") from error
+    return parse_params(values)
+
+
+if __name__ == "__main__":
+    from pipelines.stage import run_stage
+
+    run_stage(load_params)

@@ -1,0 +1,39 @@
+"""How every stage starts: logging, reproducible threads, and one clear sentence on bad input."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+from data.errors import BadInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Two LightGBM threads that spin while they wait stall each other on a busy machine. The variable
+# is read when OpenMP loads, so it is set before any such import.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def run_stage(stage: Callable[[], object]) -> None:
+    """Run a stage as a command: exit code 1 and one sentence when the input is at fault.
+
+    Parameters
+    ----------
+    stage
+        Does the work; a ``BadInputError`` that it raises is shown without a traceback.
+    """
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
+    )
+    logging.captureWarnings(capture=True)
+    # Libraries warn of each other's old names; whoever runs the pipeline can do nothing about it.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    try:
+        stage()
+    except BadInputError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        sys.exit(1)

@@ -1,0 +1,230 @@
+"""MLflow: the one module that knows it. A pipeline state is logged once, for review."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# Set before the import: nothing is reported home, and a dead server is given up on soon.
+for name, value in {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "GIT_PYTHON_REFRESH": "quiet",
+}.items():
+    os.environ.setdefault(name, value)
+
+import mlflow
+import mlflow.data.dataset_source_registry
+from mlflow import MlflowClient
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+from sqlalchemy.exc import SQLAlchemyError
+
+from data.errors import BadInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+STORE = Path("mlflow.db")
+ARTIFACTS = Path("mlartifacts")
+SERVED_MODEL = Path(__file__).with_name("served_model.py")
+# What a loaded model needs beside Python; the versions are those that it was made with.
+REQUIREMENTS = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow", "scipy")
+# MLflow takes so many metrics, parameters or tags in one call.
+BATCH = {"metrics": 1000, "params": 100, "tags": 100}
+
+
+@dataclass(frozen=True)
+class Series:
+    """A metric that moves: its name and (step, value) pairs, with the instants in milliseconds."""
+
+    name: str
+    points: tuple[tuple[int, int, float], ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is logged of a run.
+
+    Parameters
+    ----------
+    name
+        Name in the UI.
+    tags, params, metrics
+        By name.
+    series
+        Metrics with steps.
+    """
+
+    name: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    series: Sequence[Series] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is registered.
+
+    Parameters
+    ----------
+    folder
+        The model's folder of text files.
+    packages
+        Folders of the packages that load it.
+    example
+        A few rows of features, float64.
+    outputs
+        Names of the columns that it returns.
+    registered_name
+        Name in the registry.
+    alias
+        Alias that moves to the new version.
+    """
+
+    folder: Path
+    packages: tuple[Path, ...]
+    example: pd.DataFrame
+    outputs: tuple[str, ...]
+    registered_name: str
+    alias: str
+
+
+@dataclass(frozen=True)
+class Review:
+    """One pipeline state: a parent run, its children, data sets, files and the model."""
+
+    parent: Run
+    children: Sequence[Run]
+    datasets: Mapping[str, tuple[Path, str]]
+    artifacts: Sequence[Path]
+    model: Model
+
+
+def tracking_uri(chosen: str | None) -> str:
+    """Where runs go: the choice in params, else MLFLOW_TRACKING_URI, else mlflow.db here."""
+    return chosen or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE.resolve()}"
+
+
+def log_review(review: Review, uri: str, experiment: str) -> dict[str, str]:
+    """Log a pipeline state.
+
+    Parameters
+    ----------
+    review
+        What is logged.
+    uri
+        The tracking store.
+    experiment
+        Name of the experiment; made where it is not there.
+
+    Returns
+    -------
+    dict
+        ``run_id``, ``model_uri`` and ``model_version``.
+
+    Raises
+    ------
+    BadInputError
+        If the store can't be reached or written; the pipeline's files are not touched.
+    """
+    try:
+        mlflow.set_tracking_uri(uri)
+        client = MlflowClient(uri)
+        experiment_id = _experiment(client, experiment, uri)
+        with mlflow.start_run(experiment_id=experiment_id, run_name=review.parent.name) as active:
+            run_id = active.info.run_id
+            _log(client, run_id, review.parent)
+            _log_datasets(review.datasets)
+            for path in review.artifacts:
+                log = mlflow.log_artifacts if path.is_dir() else mlflow.log_artifact
+                log(str(path), path.name if path.is_dir() else None)
+            for child in review.children:
+                with mlflow.start_run(
+                    experiment_id=experiment_id, run_name=child.name, nested=True
+                ) as nested:
+                    _log(client, nested.info.run_id, child)
+            version, model_uri = _register(client, review.model)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise BadInputError(
+            f"MLflow at {uri} can't be written ({said}); the weekly list is made: mend the store "
+            "or set publish.tracking_uri, then run dvc repro publish."
+        ) from error
+    return {"run_id": run_id, "model_uri": model_uri, "model_version": version}
+
+
+def _experiment(client: MlflowClient, name: str, uri: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    # A store of our own keeps its artifacts beside it; a server knows where its own go.
+    here = ARTIFACTS.resolve().as_uri() if uri.startswith("sqlite:") else None
+    return str(client.create_experiment(name, artifact_location=here))
+
+
+def _log(client: MlflowClient, run_id: str, run: Run) -> None:
+    metrics = [Metric(name, value, 0, 0) for name, value in run.metrics.items()]
+    metrics += [
+        Metric(series.name, value, instant, step)
+        for series in run.series
+        for step, instant, value in series.points
+    ]
+    entries: dict[str, list[Any]] = {
+        "metrics": metrics,
+        "params": [Param(name, str(value)) for name, value in run.params.items()],
+        "tags": [RunTag(name, value) for name, value in run.tags.items()],
+    }
+    for kind, values in entries.items():
+        for start in range(0, len(values), BATCH[kind]):
+            client.log_batch(run_id, **{kind: values[start : start + BATCH[kind]]})
+
+
+def _log_datasets(datasets: Mapping[str, tuple[Path, str]]) -> None:
+    for name, (path, digest) in datasets.items():
+        source = mlflow.data.dataset_source_registry.resolve_dataset_source(str(path))
+        mlflow.log_input(MetaDataset(source, name=name, digest=digest), context="pipeline")
+
+
+def _register(client: MlflowClient, model: Model) -> tuple[str, str]:
+    """Log the model from code, register it and move its alias; version and address."""
+    inputs = Schema([ColSpec(DataType.double, name) for name in model.example.columns])
+    outputs = Schema([ColSpec(DataType.double, name) for name in model.outputs])
+    requirements = [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]
+    with tempfile.TemporaryDirectory() as scratch:
+        code = [_code_only(package, Path(scratch)) for package in model.packages]
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(SERVED_MODEL),
+            artifacts={"model": str(model.folder)},
+            code_paths=[str(path) for path in code],
+            signature=ModelSignature(inputs, outputs),
+            input_example=model.example,
+            pip_requirements=requirements,
+        )
+    version = mlflow.register_model(logged.model_uri, model.registered_name)
+    client.set_registered_model_alias(model.registered_name, model.alias, version.version)
+    return str(version.version), str(logged.model_uri)
+
+
+def _code_only(package: Path, scratch: Path) -> Path:
+    """Copy a package's modules, without the bytes that lie beside them."""
+    copy = scratch / package.name
+    copy.mkdir()
+    for module in package.glob("*.py"):
+        shutil.copy(module, copy)
+    return copy

@@ -1,0 +1,28 @@
+"""Stage ``train``: fit the model that scores, up to the newest outcomes that are known."""
+
+from __future__ import annotations
+
+from models.boosters import NAME, booster_learner, save_model
+from models.competing_risks import fit_risk_model
+from models.split import refit_block
+from pipelines.catalog import load_catalog, monotone_signs
+from pipelines.dataset import load_history, newest_cutoff
+from pipelines.params import load_params
+from pipelines.paths import MODEL
+from pipelines.settings import labels, model_settings, split_settings
+from pipelines.stage import run_stage
+
+
+def main() -> None:
+    """Fit on the history, write the model's folder."""
+    params = load_params()
+    clock = params.clock.clock
+    data = load_history(clock, labels(params))
+    settings = model_settings(params, monotone_signs(load_catalog()))
+    block = refit_block(int(data.cutoff.min()), newest_cutoff(clock), split_settings(params))
+    model = fit_risk_model(NAME, booster_learner(settings), data, block.slices, settings)
+    save_model(model, MODEL)
+
+
+if __name__ == "__main__":
+    run_stage(main)

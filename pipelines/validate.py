@@ -1,0 +1,29 @@
+"""Stage ``validate``: rows that break a rule go to quarantine, the rest is clean."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from data.files import write_text
+from data.quality import QualitySettings, validate
+from pipelines.params import load_params
+from pipelines.paths import CLEAN, QUARANTINE, RAW, REPORTS
+from pipelines.stage import run_stage
+
+logger = logging.getLogger("validate")
+
+
+def main() -> None:
+    """Split the raw tables, write the counts."""
+    params = load_params()
+    settings = QualitySettings(
+        params.validate_.share_limit, params.validate_.share_limits, params.clock.lateness_days
+    )
+    with params.engine.open() as engine:
+        report = validate(RAW, CLEAN, QUARANTINE, engine, params.clock.clock, settings)
+    write_text(json.dumps(report, indent=2) + "\n", REPORTS / "quality.json")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,149 @@
+"""The stages together, on a small simulated world."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from project import SMALL, STAGES, Project
+
+from data.contracts import CAUSES, TABLES
+from models.boosters import load_model, model_digest
+from models.explain import explain
+from pipelines.summary import summary
+
+# MLflow and the libraries below it warn of each other's old names.
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: Any) -> Project:
+    """A project of which every stage has run, on one thread."""
+    project = Project(tmp_path_factory.mktemp("one"), SMALL | {"engine.threads": 1})
+    project.run(*STAGES)
+    return project
+
+
+def test_every_raw_row_is_clean_or_in_quarantine(done: Project) -> None:
+    report = json.loads((done / "reports/quality.json").read_text())
+    for name in TABLES:
+        rows = {
+            folder: pq.read_metadata(done / f"data/{folder}/{name}.parquet").num_rows
+            for folder in ("raw", "clean", "quarantine")
+        }
+        assert rows["raw"] == rows["clean"] + rows["quarantine"] == report[name]["rows"]
+        broken = pq.read_table(done / f"data/quarantine/{name}.parquet")["rule"]
+        assert sum(report[name]["rules"].values()) == len(broken.drop_null()) == rows["quarantine"]
+
+
+def test_everyone_eligible_has_a_score_and_the_listed_stand_in_one_queue(done: Project) -> None:
+    snapshots = pd.read_parquet(done / "data/snapshots/snapshots.parquet")
+    now = snapshots[snapshots["newest"]]
+    scores = pd.read_parquet(done / "data/scores/scores.parquet")
+    assert sorted(scores["customer_id"]) == sorted(now["customer_id"])
+    for cause in CAUSES:
+        risks = scores[[f"risk_{cause}_{label}" for label in ("4w", "8w", "13w")]].to_numpy()
+        assert (np.diff(risks, axis=1) >= 0).all()
+        assert ((risks > 0) & (risks < 1)).all()
+    listed = pd.read_parquet(done / "data/scores/list.parquet")
+    assert len(listed) > 20
+    assert listed["customer_id"].is_unique
+    record = pd.read_parquet(done / "data/scores/record.parquet")
+    withheld = record[record["status"] == "withheld"]["customer_id"]
+    assert len(withheld) > 0
+    handed_out = (done / "data/scores/list.csv").read_text() + (
+        done / "data/scores/list.html"
+    ).read_text()
+    assert not any(customer in handed_out for customer in withheld)
+
+
+def test_the_list_equals_a_recomputation_from_model_and_features(done: Project) -> None:
+    model = load_model(done / "data/model")
+    features = pd.read_parquet(done / "data/features/features.parquet")
+    features = features[features["cutoff"] == features["cutoff"].max()].set_index("customer_id")
+    listed = pd.read_parquet(done / "data/scores/list.parquet")
+    names = model.feature_names
+    X = features.loc[listed["customer_id"], list(names)].to_numpy(dtype=np.float32)
+    risks = model.predict(X, names)
+    for position, (cause, queue) in enumerate(zip(CAUSES, ("success", "billing"), strict=True)):
+        rows = (listed["queue"] == queue).to_numpy()
+        assert np.array_equal(listed["risk_4w"].to_numpy()[rows], risks[rows, position, 0])
+        base, contributions = explain(model, X[rows], names, cause)
+        served = risks[rows, position, 0]
+        log_odds = np.log(served / (1 - served))
+        assert np.abs(base + contributions.sum(axis=1) - log_odds).max() < 1e-6
+
+
+def test_evaluation_writes_scored_snapshots_whose_outcomes_were_known_in_time(
+    done: Project,
+) -> None:
+    scored = pd.read_parquet(done / "data/backtest/test_scores.parquet")
+    assert set(scored["model"]) == {
+        "competing_risks",
+        "logistic_regression",
+        "recency_rule",
+        "base_rate",
+    }
+    outcomes = pd.read_parquet(done / "data/snapshots/outcomes.parquet")
+    both = scored.merge(outcomes, on=["customer_id", "cutoff"], suffixes=("", "_observed"))
+    assert len(both) == len(scored)
+    assert (both["outcome_4w"] == both["outcome_4w_observed"]).all()
+    as_of = outcomes["cutoff"].max()
+    assert scored["cutoff"].max() + pd.Timedelta(weeks=13 + 3) <= as_of
+
+
+def test_mlflow_holds_the_metrics_of_the_metrics_files(done: Project) -> None:
+    from mlflow import MlflowClient  # noqa: PLC0415
+
+    client = MlflowClient(f"sqlite:///{done.folder / 'mlflow.db'}")
+    published = json.loads((done / "reports/published.json").read_text())
+    logged = client.get_run(published["run_id"]).data
+    metrics = json.loads((done / "reports/metrics.json").read_text())["test"]
+    for cause in CAUSES:
+        for label, figures in metrics[cause].items():
+            for name, value in figures.items():
+                if value is not None and "minus" not in name:
+                    assert logged.metrics[f"test/{cause}/{label}/{name}"] == value
+    assert logged.params["train.lightgbm.num_leaves"] == "7"
+    assert logged.tags["model_digest"] == model_digest(done / "data/model")
+    version = client.get_model_version_by_alias("churn-risk-simulated", "challenger")
+    assert str(version.version) == published["model_version"]
+
+
+def test_the_registered_model_gives_the_scores_of_the_list(done: Project) -> None:
+    import mlflow  # noqa: PLC0415
+
+    with done.inside():
+        mlflow.set_tracking_uri(f"sqlite:///{done.folder / 'mlflow.db'}")
+        model = mlflow.pyfunc.load_model("models:/churn-risk-simulated@challenger")
+    features = pd.read_parquet(done / "data/features/features.parquet")
+    newest = features[features["cutoff"] == features["cutoff"].max()]
+    X = newest.drop(columns=["customer_id", "cutoff"]).astype(np.float64)
+    risks = model.predict(X)
+    scores = pd.read_parquet(done / "data/scores/scores.parquet").set_index("customer_id")
+    for column in risks.columns:
+        served = scores.loc[newest["customer_id"], column].to_numpy()
+        assert np.array_equal(risks[column].to_numpy(), served)
+
+
+def test_the_summary_names_the_list_the_page_and_the_ui(done: Project) -> None:
+    with done.inside():
+        text = summary("EUR")
+    listed = pd.read_parquet(done / "data/scores/list.parquet")
+    assert all(customer in text for customer in listed["customer_id"][:5])
+    assert all(name in text for name in ("list.csv", "list.html", "make ui"))
+
+
+def test_threads_change_no_byte_of_features_model_and_list(done: Project, tmp_path: Any) -> None:
+    other = Project(tmp_path / "two", SMALL | {"engine.threads": 2})
+    other.run("ingest", "validate", "snapshot", "featurize", "train", "score")
+    folders = ("data/raw", "data/truth", "data/clean", "data/quarantine", "data/snapshots",
+               "data/periods", "data/features", "data/scores")  # fmt: skip
+    one, two = done.bytes_below(*folders), other.bytes_below(*folders)
+    assert one.keys() == two.keys()
+    assert [path for path in one if one[path] != two[path]] == []
+    assert model_digest(done / "data/model") == model_digest(other / "data/model")
