@@ -41,6 +41,10 @@ def markdown_tables(report: Mapping[str, Any], labels: Sequence[str]) -> str:
                 "",
                 f"{one['rows']:,} test snapshots, {one['events']:,} of them churned.",
                 "",
+            ]
+            if not one["events"]:
+                continue
+            lines += [
                 "| model | " + " | ".join(SHOWN.values()) + " |",
                 "| --- |" + " ---: |" * len(SHOWN),
             ]

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import shutil
 import tempfile
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,6 +143,8 @@ def log_review(review: Review, uri: str, experiment: str) -> dict[str, str]:
     BadInputError
         If the store can't be reached or written; the pipeline's files are not touched.
     """
+    # MLflow's hints are for whoever writes this module, not for whoever runs it.
+    warnings.filterwarnings("ignore", category=UserWarning, module="mlflow")
     try:
         mlflow.set_tracking_uri(uri)
         client = MlflowClient(uri)

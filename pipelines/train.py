@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.boosters import NAME, booster_learner, save_model
 from models.competing_risks import fit_risk_model
-from models.split import refit_block
+from models.split import refit_block, rolling_blocks
 from pipelines.catalog import load_catalog, monotone_signs
 from pipelines.dataset import load_history, newest_cutoff
 from pipelines.params import load_params
@@ -19,7 +19,10 @@ def main() -> None:
     clock = params.clock.clock
     data = load_history(clock, labels(params))
     settings = model_settings(params, monotone_signs(load_catalog()))
-    block = refit_block(int(data.cutoff.min()), newest_cutoff(clock), split_settings(params))
+    first, newest, split = int(data.cutoff.min()), newest_cutoff(clock), split_settings(params)
+    # What the backtest will need is refused here, before anything is fitted.
+    rolling_blocks(first, newest, split)
+    block = refit_block(first, newest, split)
     model = fit_risk_model(NAME, booster_learner(settings), data, block.slices, settings)
     save_model(model, MODEL)
 
