@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from data.contracts import INSTANT
 from data.files import replaced, write_text
+from data.progress import progress
 from features.catalog import as_json, columns
 from features.known import Known
 from features.measures import (
@@ -143,7 +144,7 @@ def blocks(
     customers = pc.unique(keys["customer_id"])
     counts = pc.value_counts(keys["customer_id"]).field("counts").to_numpy()
     ends = np.concatenate(([0], np.cumsum(counts)))
-    for first in range(0, len(customers), BLOCK_CUSTOMERS):
+    for first in progress(range(0, len(customers), BLOCK_CUSTOMERS), "blocks of customers", log):
         stop = min(first + BLOCK_CUSTOMERS, len(customers))
         mine = keys.slice(ends[first], ends[stop] - ends[first])
         low, high = customers[first].as_py(), customers[stop - 1].as_py()

@@ -41,7 +41,7 @@ ORIGIN = pd.Timestamp(START, tz="UTC")
 WEEK = pd.Timedelta(weeks=1)
 UNDO = pd.Timedelta(days=14)
 # Small, but long enough for a first price rise, a shock and the first yearly terms to end.
-SMALL = WorldSettings(seed=3, customers=5000, weeks=60, start=START)
+SMALL = WorldSettings(seed=3, customers=3000, weeks=60, start=START)
 
 
 @dataclass
@@ -617,7 +617,7 @@ PATTERNS: dict[str, tuple[Callable[[World], float], float, float]] = {
     "decline": (lambda world: by_satisfaction(world, "login"), 0.5, 0.25),
     "sudden_decline": (sudden_falls, 50, 0),
     "breadth": (lambda world: by_satisfaction(world, "api", "automation"), 2.0, 1.6),
-    "trouble": (bursts, 150, 40),
+    "trouble": (bursts, 100, 30),
     "tone": (threats, 50, 0),
     "price_rises": (rises, 100, 0),
     "discounts": (filled("subscriptions", "discount_ends_at"), 100, 0),
@@ -630,7 +630,7 @@ PATTERNS: dict[str, tuple[Callable[[World], float], float, float]] = {
     "interval_changes": (kinds("subscriptions", "interval_changed"), 10, 0),
     "pauses": (kinds("subscriptions", "paused", "resumed"), 50, 0),
     "renewals": (late_decisions, 0.25, 0.05),
-    "fixed_contracts": (kinds("subscriptions", "ended"), 3, 0),
+    "fixed_contracts": (kinds("subscriptions", "ended"), 2, 0),
     "competitor_shock": (shock, 0.1, 0.06),
     "card_expiry": (codes("expired_card"), 50, 0),
     "failed_payments": (codes("insufficient_funds", "do_not_honor", "lost_card"), 50, 0),

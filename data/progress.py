@@ -1,0 +1,37 @@
+"""Progress of long loops: a bar on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, TypeVar
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+T = TypeVar("T")
+LINES = 5
+
+
+def progress(steps: Collection[T], what: str, logger: logging.Logger) -> Iterator[T]:
+    """Yield the steps of a loop and show how far it is.
+
+    Parameters
+    ----------
+    steps
+        What is looped over.
+    what
+        What is done, e.g. ``simulating weeks``.
+    logger
+        Gets about ``LINES`` lines when there is no terminal to draw a bar on.
+    """
+    if sys.stderr.isatty():
+        yield from tqdm(steps, desc=what, leave=False)
+        return
+    total = len(steps)
+    for done, step in enumerate(steps, start=1):
+        yield step
+        if done * LINES // total > (done - 1) * LINES // total:
+            logger.info("%s: %d of %d", what, done, total)
