@@ -37,7 +37,11 @@ chosen in `params.yaml` (`featurize`). A feature of w periods at a cutoff reads 
 `(cutoff - w periods, cutoff]` that are visible at the cutoff; one without a window reads all that
 is visible, or the state that it leaves. *Empty* is the value where no row counts. `catalog.json`
 beside the feature table adds what the data say: the share missing, and the first cutoff at which a
-value was seen."""
+value was seen.
+
+The sentences are what the weekly list says: `[one/many]` is a choice by the value, and what follows
+a comma with `{{norm}}` stands only where the customer's own norm is known. The norm of a sum comes
+from the time before the short window, scaled to the sentence's window."""
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "features.md"
 
 
@@ -172,8 +176,8 @@ def document(settings: FeatureSettings | None = None, clock: Clock | None = None
             "",
             f"## {family.name.capitalize()} ({len(mine)})",
             "",
-            "| feature | reads | window | unit | empty | what it is | sentence |",
-            "|---|---|---|---|---|---|---|",
+            "| feature | reads | window | unit | empty | what it is | sentence | at 0 | missing |",
+            "|---|---|---|---|---|---|---|---|---|",
             *(_row(column) for column in mine),
         ]
     lines += ["", "## Reason groups", "", "| group | heading |", "|---|---|"]
@@ -193,7 +197,11 @@ def _row(column: Column) -> str:
         feature.unit,
         "missing" if math.isnan(feature.empty) else f"{feature.empty:g}",
         meaning,
-        feature.sentence,
+        feature.sentence
+        + (feature.norm_clause if feature.norm else "")
+        + (f" (below 0: {feature.negative})" if feature.negative else ""),
+        feature.zero or "",
+        "" if feature.missing == Feature.missing else feature.missing,
     )
     return "| " + " | ".join(cells) + " |"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal
 
 from data.clock import Clock
 from data.errors import BadInputError
@@ -19,48 +19,58 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 Unit = Literal[
-    "days", "hours", "minutes", "weeks", "count", "cents", "share", "ratio", "slope", "flag",
-    "score",
+    "days", "whole_days", "lasting", "hours", "minutes", "weeks", "count", "cents", "share",
+    "multiple", "ratio", "slope", "flag", "score",
 ]  # fmt: skip
 
 UNITS: dict[Unit, str] = {
     "days": "days",
+    "whole_days": "days from one instant to another, written as whole days",
+    "lasting": "days that something has lasted, written in the unit that suits",
     "hours": "hours",
     "minutes": "minutes",
     "weeks": "weeks of seven days",
     "count": "how many",
     "cents": "minor units of the reporting currency",
     "share": "share of a whole, 0 to 1",
-    "ratio": "times something else of the customer's own",
+    "multiple": "times the like of it at another time",
+    "ratio": "so many for each of something else",
     "slope": "change per period",
     "flag": "1 yes, 0 no",
     "score": "points on the scale named in the sentence",
 }
 
+# The list shows a group whichever way it pushes the risk and whatever its values are: so its
+# heading names a topic and claims nothing.
 REASON_GROUPS: dict[str, str] = {
-    "usage_decline": "Uses the product less",
-    "usage_absence": "Has not been seen for a while",
-    "usage_breadth": "Uses only part of the product",
-    "usage_habit": "Has an unsteady habit of use",
-    "onboarding": "Start with the product",
-    "support_load": "Needs support",
-    "support_waiting": "Waits for support",
-    "support_quality": "Had support that did not help",
-    "support_tone": "Writes of leaving or of frustration",
-    "payment_failures": "Payments fail",
-    "payment_arrears": "Pays late or owes money",
-    "payment_method": "Card or payment method at risk",
-    "refunds": "Asked for money back",
-    "price": "Price or discount changes",
-    "plan": "Size and shape of the plan",
-    "renewal": "Renewal is near",
-    "relationship": "Stage of the relationship",
+    "usage_decline": "Amount of use",
+    "usage_absence": "Time since last use",
+    "usage_breadth": "Breadth of use",
+    "usage_habit": "Habit of use",
+    "onboarding": "First weeks with the product",
+    "support_load": "Need for support",
+    "support_waiting": "Waiting for support",
+    "support_quality": "Quality of support",
+    "support_tone": "Mood",
+    "leaving_intent": "Signs of leaving",
+    "payment_failures": "Failed payments",
+    "payment_arrears": "Payment on time",
+    "payment_method": "Card or payment method",
+    "refunds": "Refunds and disputes",
+    "price": "Price and discounts",
+    "plan": "Changes of plan",
+    "renewal": "Renewal of the contract",
+    "relationship": "History as a customer",
+    "profile": "Kind of customer",
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Feature:
     """One column of the feature table.
+
+    Its sentences hold ``{value}`` and choices ``[one/many]``: the first where the value is written
+    as 1 or 100%. They are true whatever the value is, and say nothing of the risk.
 
     Parameters
     ----------
@@ -79,9 +89,19 @@ class Feature:
     group
         Key of ``REASON_GROUPS``.
     sentence
-        Plain words with ``{value}`` and, where there is a norm, ``{norm}``; true whatever they are.
+        Plain words for a value; of a flag, for "yes", without ``{value}``.
+    zero
+        The sentence for a value that is written as 0; of a flag, for "no".
+    negative
+        The sentence for a value below 0, which it gives without its sign.
+    missing
+        The sentence for NaN.
     norm
         Name of the feature with the customer's own norm in the same unit, or None.
+    norm_scale
+        What the norm is multiplied by to be one for this feature's window.
+    norm_clause
+        What follows the sentence where the norm is known; holds ``{norm}``, by which it chooses.
     monotone
         Pairs (cause of churn, +1 or -1) where the risk can only sensibly rise or fall with it.
     """
@@ -89,40 +109,18 @@ class Feature:
     name: str
     family: str
     sources: tuple[str, ...]
-    window: int | None
+    window: int | None = None
     unit: Unit
-    empty: float
+    empty: float = math.nan
     group: str
     sentence: str
+    zero: str | None = None
+    negative: str | None = None
+    missing: str = "Not known"
     norm: str | None = None
+    norm_scale: float = 1.0
+    norm_clause: str = ", usually {norm}"
     monotone: tuple[tuple[str, int], ...] = ()
-
-    def words(self, value: float, norm: float | None = None) -> str:
-        """Write the sentence with its numbers, each with as many digits as its unit deserves."""
-        known = self.norm is not None and norm is not None and not math.isnan(norm)
-        sentence = self.sentence if known else self.sentence.replace(", usually {norm}", "")
-        text = sentence.format(
-            value=write_value(value, self.unit),
-            norm=write_value(math.nan if norm is None else norm, self.unit),
-        )
-        # "1 active days" is one day; "1 times as many" stays.
-        return text if self.unit == "ratio" else re.sub(r"^1 (\w+ )??(\w+)s\b", r"1 \1\2", text)
-
-
-def write_value(value: float, unit: Unit) -> str:
-    """Write one number for a person: ``yes``, ``35 %``, ``49.90``, ``12``; NaN is ``unknown``."""
-    if math.isnan(value):
-        return "unknown"
-    if unit == "flag":
-        return "yes" if value > 0 else "no"
-    if unit == "share":
-        return f"{100 * value:.0f} %"
-    if unit == "cents":
-        return f"{value / 100:,.2f}"
-    digits = 2 if unit == "slope" else 1 if abs(value) < 10 else 0
-    text = f"{value:,.{digits}f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text == "-0" else text
 
 
 @dataclass(frozen=True)
@@ -199,26 +197,20 @@ def span(periods: int, clock: Clock) -> str:
     return f"{plural} of {clock.period_days} days"
 
 
-@dataclass(frozen=True)
-class Declaration:
-    """A feature function with what it declares, before the windows are known.
+@dataclass(frozen=True, kw_only=True)
+class Declaration(Feature):
+    """A feature before the windows are known, and the function that computes it.
 
-    ``name``, ``sentence`` and ``norm`` hold ``<w>`` and ``<long>``, the labels of the window and of
-    the longest one, ``<span>`` and ``<longspan>``, their words, and for features repeated over the
-    core features ``<core>``.
+    Its texts hold ``<w>``, ``<short>`` and ``<long>``, the labels of its window and of the short
+    and the longest one; ``<span>``, ``<shortspan>`` and ``<longspan>``, their words; ``<period>``
+    and ``<periods>``, the words for one and many; and for features repeated over the core features
+    ``<core>``. ``adds_up``: over a window w times as long it is w times as much, and so is its
+    norm.
     """
 
     function: Callable[..., Numbers]
-    name: str
-    family: str
-    sources: tuple[str, ...]
-    over: tuple[str, ...]
-    unit: Unit
-    empty: float
-    group: str
-    sentence: str
-    norm: str | None
-    monotone: tuple[tuple[str, int], ...]
+    over: tuple[str, ...] = ()
+    adds_up: bool = False
 
     def expand(
         self, settings: FeatureSettings, clock: Clock
@@ -236,27 +228,40 @@ class Declaration:
     def _feature(
         self, settings: FeatureSettings, clock: Clock, window: int | None, core: int | None
     ) -> Feature:
-        labels = {"<long>": clock.label(settings.long), "<longspan>": span(settings.long, clock)}
-        if window is not None:
-            labels |= {"<w>": clock.label(window), "<span>": span(window, clock)}
+        labels = {"<period>": span(1, clock), "<periods>": span(2, clock).removeprefix("2 ")}
+        for mark, w in (("", window), ("short", settings.short), ("long", settings.long)):
+            if w is not None:
+                labels |= {f"<{mark or 'w'}>": clock.label(w), f"<{mark}span>": span(w, clock)}
         named = dict(labels)
         if core is not None:
-            feature = settings.core_features[core]
-            labels["<core>"] = feature.replace("{", "").replace("}", "")
-            named["<core>"] = column_name(feature)
-        has_norm = self.norm is not None and window == settings.short
-        return Feature(
-            name=_filled(self.name, named),
-            family=self.family,
-            sources=self.sources,
-            window=window,
-            unit=self.unit,
-            empty=self.empty,
-            group=self.group,
-            sentence=_filled(self.sentence, labels) + (", usually {norm}" if has_norm else ""),
-            norm=_filled(self.norm, named) if has_norm and self.norm else None,
-            monotone=self.monotone,
-        )
+            labels["<core>"] = re.sub(r"[][{}]", "", settings.core_features[core])
+            named["<core>"] = column_name(settings.core_features[core])
+        terms = {term.name: getattr(self, term.name) for term in fields(Feature)}
+        terms |= {name: _filled(terms[name], labels) for name in _TEXTS if terms[name] is not None}
+        terms |= {"name": _filled(self.name, named), "window": window}
+        return Feature(**terms | self._norm_terms(settings, clock, window, named))
+
+    def _norm_terms(
+        self, settings: FeatureSettings, clock: Clock, window: int | None, named: dict[str, str]
+    ) -> dict[str, Any]:
+        """Return what the feature says of its norm; nothing where a norm would not be honest.
+
+        A norm of the short window comes from before it. A longer window would share periods with
+        its norm, and may reach back further than the customer does: it has none.
+        """
+        of_short = self.norm is not None and "<short>" in self.norm
+        longest = settings.short if of_short else settings.long - 1
+        if self.norm is None or (window is not None and window > longest):
+            return {"norm": None}
+        norm = {"norm": _filled(self.norm, named)}
+        if self.adds_up and window is not None:
+            return norm | {"norm_scale": window / settings.short}
+        if of_short and window != settings.short:
+            return norm | {"norm_clause": f", usually {{norm}} in {span(settings.short, clock)}"}
+        return norm
+
+
+_TEXTS = ("sentence", "zero", "negative", "missing")
 
 
 def _filled(text: str, labels: dict[str, str]) -> str:
@@ -282,32 +287,20 @@ class Family:
     declarations: list[Declaration] = field(default_factory=list)
 
     def feature(
-        self,
-        name: str,
-        sentence: str,
-        *,
-        unit: Unit,
-        group: str,
-        over: str = "",
-        empty: float = math.nan,
-        norm: str | None = None,
-        sources: tuple[str, ...] = (),
-        monotone: tuple[tuple[str, int], ...] = (),
+        self, name: str, sentence: str, *, over: str = "", **terms: Any
     ) -> Callable[[Callable[..., Numbers]], Callable[..., Numbers]]:
-        """Declare the decorated function as a feature.
+        """Declare the decorated function as a feature; ``terms`` are those of ``Declaration``.
 
         The function takes what is ``Known`` and, when ``over`` names roles of windows ("each",
-        "short long", ...), the window in periods; it is declared once for each window. The norm
-        holds for the short window, the one that the list speaks of.
+        "short long", ...), the window in periods; it is declared once for each window.
         """
 
         def declare(function: Callable[..., Numbers]) -> Callable[..., Numbers]:
-            self.declarations.append(
-                Declaration(
-                    function, name, self.name, sources or (self.log,), tuple(over.split()), unit,
-                    empty, group, sentence, norm, monotone,
-                )
-            )  # fmt: skip
+            given = {"family": self.name, "sources": (self.log,), "over": tuple(over.split())}
+            declaration = Declaration(
+                function=function, name=name, sentence=sentence, **given | terms
+            )
+            self.declarations.append(declaration)
             return function
 
         return declare

@@ -70,7 +70,8 @@ def volatility(
 def declare_total(
     family: Family,
     name: str,
-    phrase: str,
+    amount: str,
+    many: str,
     values: str | Callable[[Known], Integers],
     *,
     unit: Unit,
@@ -79,25 +80,29 @@ def declare_total(
 ) -> None:
     """Declare a sum over each window, its norm, and the short window as a multiple of that norm.
 
-    ``values`` is a measure of the family's log, or a function that gives a value to each of its
-    rows; ``scale`` divides it.
+    ``amount`` is the value with what it counts, ``many`` the words for many of that; ``values`` is
+    a measure of the family's log, or a function that gives a value to each of its rows; ``scale``
+    divides it.
     """
     log = family.log
+    none = f"No {many} in the last <span>"
 
     def column(known: Known) -> str | Integers:
         return values if isinstance(values, str) else known.once(values)
 
     @family.feature(
-        f"{name}_<w>", f"{{value}} {phrase} in the last <span>", over="each", unit=unit, empty=0.0,
-        group=group, norm=f"{name}_usual_<w>",
+        f"{name}_<w>", f"{amount} in the last <span>", zero=none, over="each", unit=unit, empty=0.0,
+        group=group, norm=f"{name}_usual_<short>", adds_up=True,
     )  # fmt: skip
     def total(known: Known, w: int) -> Numbers:
         """Sum over the window."""
         return known.log(log).sum(column(known), w) / scale
 
     @family.feature(
-        f"{name}_usual_<w>", f"Usually {{value}} {phrase} in <span>", over="short", unit=unit,
-        empty=0.0, group=group,
+        f"{name}_usual_<w>", f"Usually {amount} in <span>",
+        zero=f"Usually no {many} in <span>",
+        missing=f"Too short a history to tell the usual number of {many}",
+        over="short", unit=unit, empty=0.0, group=group,
     )  # fmt: skip
     def norm(known: Known, w: int) -> Numbers:
         """Norm from the long window before the short one, scaled to the short one's length."""
@@ -105,8 +110,9 @@ def declare_total(
 
     @family.feature(
         f"{name}_<w>_vs_<long>",
-        f"{{value}} times as many {phrase} in the last <span> as was usual in the last <longspan>",
-        over="short", unit="ratio", group=group,
+        f"[As many {many} as usual/{{value}} the usual number of {many}] in the last <span>",
+        zero=none, missing=f"No usual number of {many} to compare the last <span> with",
+        over="short", unit="multiple", group=group,
     )  # fmt: skip
     def multiple(known: Known, w: int) -> Numbers:
         """Sum over the norm; NaN where the norm is 0 or unknown."""
@@ -114,22 +120,18 @@ def declare_total(
 
 
 def declare_sums(
-    family: Family,
-    over: str,
-    *sums: tuple[str, str, str, str],
-    unit: Unit = "count",
-    monotone: tuple[tuple[str, int], ...] = (),
+    family: Family, over: str, *sums: tuple[str, str, str, str, str], **terms: Any
 ) -> None:
-    """Declare plain sums of measures over windows: each a name, measure, phrase and group."""
-    for name, measure, phrase, group in sums:
+    """Declare plain sums of measures: each a name, measure, sentence, that for zero, and group."""
+    for name, measure, sentence, zero, group in sums:
 
         def total(known: Known, w: int, measure: str = measure) -> Numbers:
             """Sum over the window."""
             return known.log(family.log).sum(measure, w).astype(np.float64)
 
         family.feature(
-            f"{name}_<w>", f"{phrase} in the last <span>", over=over, unit=unit, empty=0.0,
-            group=group, monotone=monotone,
+            f"{name}_<w>", sentence, zero=zero, over=over, group=group,
+            **{"unit": "count", "empty": 0.0} | terms,
         )(total)  # fmt: skip
 
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 FAMILY = Family("engagement", log="usage")
 feature = FAMILY.feature
 UP = (("voluntary", 1),)
+NO_USE = "No use in the last <span>"
+NEVER_USED = "No use of the product on record"
+NOT_WATCHED = "The first weeks after signing up are not on record"
 
 
 def daily(known: Known) -> Integers:
@@ -55,11 +58,17 @@ def uses_by_feature(known: Known, w: int) -> Numbers:
 
 # How often and how much
 
-declare_total(FAMILY, "active_days", "active days", daily, unit="days", group="usage_decline")
-declare_total(FAMILY, "uses", "uses", "uses", unit="count", group="usage_decline")
 declare_total(
-    FAMILY, "minutes", "minutes of use", "seconds", unit="minutes", group="usage_decline", scale=60
+    FAMILY, "active_days", "{value} active [day/days]", "active days", daily, unit="days",
+    group="usage_decline",
+)  # fmt: skip
+declare_total(
+    FAMILY, "uses", "{value} [use/uses]", "uses", "uses", unit="count", group="usage_decline"
 )
+declare_total(
+    FAMILY, "minutes", "{value} of use", "minutes of use", "seconds", unit="minutes",
+    group="usage_decline", scale=60,
+)  # fmt: skip
 
 
 def active_days(known: Known, w: int) -> Numbers:
@@ -68,7 +77,10 @@ def active_days(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "active_days_slope_<w>", "Active days changed by {value} a period over the last <span>",
+    "active_days_slope_<w>", "Active days rose by {value} a <period> over the last <span>",
+    zero="Active days held steady over the last <span>",
+    negative="Active days fell by {value} a <period> over the last <span>",
+    missing="Too short a history to tell a trend of active days",
     over="trend long", unit="slope", empty=0.0, group="usage_decline",
 )  # fmt: skip
 def active_days_slope(known: Known, w: int) -> Numbers:
@@ -77,8 +89,11 @@ def active_days_slope(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "active_periods_share_<w>", "Used the product in {value} of the periods of the last <span>",
-    over="wide", unit="share", empty=0.0, group="usage_habit",
+    "active_periods_share_<w>",
+    "Used the product in [every <period>/{value} of the <periods>] on record in the last <span>",
+    zero="Did not use the product in the last <span>",
+    missing="Too short a history to tell how steady the use is", over="wide", unit="share",
+    empty=0.0, group="usage_habit", norm="active_periods_share_<long>",
 )  # fmt: skip
 def active_periods_share(known: Known, w: int) -> Numbers:
     """Periods with any use over the periods that customer and log were there."""
@@ -88,7 +103,10 @@ def active_periods_share(known: Known, w: int) -> Numbers:
 
 @feature(
     "uses_slope_<w>_relative",
-    "Uses changed by {value} of their own mean a period over the last <span>",
+    "Uses rose by {value} of their average a <period> over the last <span>",
+    zero="Uses held steady over the last <span>",
+    negative="Uses fell by {value} of their average a <period> over the last <span>",
+    missing="Too little use in the last <span> to tell a trend",
     over="trend long", unit="share", group="usage_decline",
 )  # fmt: skip
 def relative_uses_slope(known: Known, w: int) -> Numbers:
@@ -98,7 +116,10 @@ def relative_uses_slope(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "uses_volatility_<w>", "Use per period varied by {value} of its mean over the last <span>",
+    "uses_volatility_<w>",
+    "Use varied by {value} of its average from <period> to <period> over the last <span>",
+    zero="Use was the same in every <period> of the last <span>",
+    missing="Too little use in the last <span> to tell how steady it is",
     over="trend long", unit="share", group="usage_habit",
 )  # fmt: skip
 def uses_volatility(known: Known, w: int) -> Numbers:
@@ -107,7 +128,9 @@ def uses_volatility(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "longest_session_<w>", "The longest entry of use in the last <span> took {value} minutes",
+    "longest_session_<w>",
+    "The longest entry of use in the last <span> took {value}",
+    zero="No entry of use with a duration in the last <span>",
     over="short long", unit="minutes", empty=0.0, group="usage_decline",
 )  # fmt: skip
 def longest_session(known: Known, w: int) -> Numbers:
@@ -116,8 +139,9 @@ def longest_session(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "uses_per_active_day_<w>", "{value} uses on an active day in the last <span>",
-    over="short long", unit="ratio", group="usage_decline", norm="uses_per_active_day_<long>",
+    "uses_per_active_day_<w>", "{value} [use/uses] on an active day in the last <span>",
+    missing="No active day in the last <span>", over="short long", unit="ratio",
+    group="usage_decline", norm="uses_per_active_day_<long>",
 )  # fmt: skip
 def uses_per_active_day(known: Known, w: int) -> Numbers:
     """Uses over active days; NaN without use."""
@@ -125,9 +149,10 @@ def uses_per_active_day(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "minutes_per_active_day_<w>", "{value} minutes on an active day in the last <span>",
-    over="short long", unit="minutes", group="usage_decline",
-    norm="minutes_per_active_day_<long>",
+    "minutes_per_active_day_<w>",
+    "{value} of use on an active day in the last <span>",
+    missing="No active day in the last <span>", over="short long", unit="minutes",
+    group="usage_decline", norm="minutes_per_active_day_<long>",
 )  # fmt: skip
 def minutes_per_active_day(known: Known, w: int) -> Numbers:
     """Minutes over active days; NaN without use."""
@@ -135,7 +160,8 @@ def minutes_per_active_day(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "weekend_use_share_<w>", "{value} of the uses of the last <span> fell on a weekend",
+    "weekend_use_share_<w>", "[All/{value}] of the uses of the last <span> fell on a weekend",
+    zero="No use of the last <span> fell on a weekend", missing=NO_USE,
     over="short long", unit="share", group="usage_habit", norm="weekend_use_share_<long>",
 )  # fmt: skip
 def weekend_use_share(known: Known, w: int) -> Numbers:
@@ -148,8 +174,10 @@ def weekend_use_share(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "days_since_last_use", "Last used the product {value} days ago", unit="days",
-    group="usage_absence", monotone=UP,
+    "days_since_last_use", "Last used the product {value} [day/days] ago",
+    zero="Used the product within the last day", missing=NEVER_USED, unit="whole_days",
+    group="usage_absence", norm="usual_gap_<long>",
+    norm_clause=", usually active every [day/{norm} days]", monotone=UP,
 )  # fmt: skip
 def days_since_last_use(known: Known) -> Numbers:
     """Days from the last visible use ever to the cutoff; NaN without any."""
@@ -157,8 +185,9 @@ def days_since_last_use(known: Known) -> Numbers:
 
 
 @feature(
-    "usual_gap_<w>", "{value} days from one active day to the next over the last <span>",
-    over="long", unit="days", group="usage_habit",
+    "usual_gap_<w>",
+    "{value} [day/days] from one active day to the next over the last <span>",
+    missing="No active day in the last <span>", over="long", unit="days", group="usage_habit",
 )  # fmt: skip
 def usual_gap(known: Known, w: int) -> Numbers:
     """Days of the window over active days in it; NaN without use."""
@@ -168,8 +197,8 @@ def usual_gap(known: Known, w: int) -> Numbers:
 
 @feature(
     "days_since_last_use_vs_<long>",
-    "Absent for {value} times the usual gap between active days in the last <longspan>",
-    unit="ratio", group="usage_absence",
+    "The time since the last use is [as long as/{value}] the usual gap between active days",
+    missing="No active day in the last <longspan>", unit="multiple", group="usage_absence",
 )  # fmt: skip
 def absence_against_usual(known: Known) -> Numbers:
     """Days since the last use over the usual gap; NaN without use in the long window."""
@@ -177,7 +206,8 @@ def absence_against_usual(known: Known) -> Numbers:
 
 
 @feature(
-    "periods_of_silence", "{value} whole periods without use before the cutoff", unit="count",
+    "periods_of_silence", "{value} whole [<period>/<periods>] without use up to now",
+    zero="Used the product within the last <period>", missing=NEVER_USED, unit="count",
     group="usage_absence", monotone=UP,
 )  # fmt: skip
 def periods_of_silence(known: Known) -> Numbers:
@@ -189,8 +219,9 @@ def periods_of_silence(known: Known) -> Numbers:
 
 
 @feature(
-    "features_used_<w>", "{value} different features used in the last <span>", over="each",
-    unit="count", empty=0.0, group="usage_breadth", norm="features_used_usual_<w>",
+    "features_used_<w>", "{value} different [feature/features] used in the last <span>",
+    zero="No feature used in the last <span>", over="each",
+    unit="count", empty=0.0, group="usage_breadth", norm="features_used_usual_<short>",
 )  # fmt: skip
 def features_used(known: Known, w: int) -> Numbers:
     """Distinct features used (all from the 63rd on count as one)."""
@@ -198,7 +229,9 @@ def features_used(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "features_used_usual_<w>", "Usually {value} different features used in <span>", over="short",
+    "features_used_usual_<w>", "Usually {value} different [feature/features] used in <span>",
+    zero="Usually no feature used in <span>",
+    missing="Too short a history to tell the usual number of features", over="short",
     unit="count", empty=0.0, group="usage_breadth",
 )  # fmt: skip
 def features_used_usual(known: Known, w: int) -> Numbers:
@@ -208,8 +241,10 @@ def features_used_usual(known: Known, w: int) -> Numbers:
 
 @feature(
     "features_used_<w>_vs_<long>",
-    "{value} times as many features used in the last <span> as was usual in the last <longspan>",
-    over="short", unit="ratio", group="usage_breadth",
+    "[As many features as usual/{value} the usual number of features] in the last <span>",
+    zero="No feature used in the last <span>",
+    missing="No usual number of features to compare the last <span> with",
+    over="short", unit="multiple", group="usage_breadth",
 )  # fmt: skip
 def features_used_against_usual(known: Known, w: int) -> Numbers:
     """Features used over their norm; NaN where the norm is 0 or unknown."""
@@ -217,7 +252,8 @@ def features_used_against_usual(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "features_used_ever", "{value} different features ever used", unit="count", empty=0.0,
+    "features_used_ever", "{value} different [feature/features] ever used",
+    zero="No feature ever used", unit="count", empty=0.0,
     group="usage_breadth",
 )  # fmt: skip
 def features_used_ever(known: Known) -> Numbers:
@@ -227,7 +263,8 @@ def features_used_ever(known: Known) -> Numbers:
 
 @feature(
     "features_given_up_<w>",
-    "{value} features used in the last <longspan> lay idle in the last <span>",
+    "{value} [feature/features] used in the last <longspan> lay idle in the last <span>",
+    zero="No feature used in the last <longspan> lay idle in the last <span>",
     over="short trend", unit="count", empty=0.0, group="usage_breadth",
 )  # fmt: skip
 def features_given_up(known: Known, w: int) -> Numbers:
@@ -236,7 +273,8 @@ def features_given_up(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "features_new_<w>", "{value} features used for the first time in the last <span>",
+    "features_new_<w>", "{value} [feature/features] used for the first time in the last <span>",
+    zero="No feature used for the first time in the last <span>",
     over="short trend", unit="count", empty=0.0, group="usage_breadth",
 )  # fmt: skip
 def features_new(known: Known, w: int) -> Numbers:
@@ -247,8 +285,9 @@ def features_new(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "core_features_used_<w>", "{value} core features used in the last <span>", over="each",
-    unit="count", empty=0.0, group="usage_breadth", norm="core_features_used_usual_<w>",
+    "core_features_used_<w>", "{value} core [feature/features] used in the last <span>",
+    zero="No core feature used in the last <span>", over="each",
+    unit="count", empty=0.0, group="usage_breadth", norm="core_features_used_usual_<short>",
 )  # fmt: skip
 def core_features_used(known: Known, w: int) -> Numbers:
     """Distinct core features used."""
@@ -256,7 +295,9 @@ def core_features_used(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "core_features_used_usual_<w>", "Usually {value} core features used in <span>", over="short",
+    "core_features_used_usual_<w>", "Usually {value} core [feature/features] used in <span>",
+    zero="Usually no core feature used in <span>",
+    missing="Too short a history to tell the usual number of core features", over="short",
     unit="count", empty=0.0, group="usage_breadth",
 )  # fmt: skip
 def core_features_used_usual(known: Known, w: int) -> Numbers:
@@ -265,7 +306,8 @@ def core_features_used_usual(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "core_features_used_ever", "{value} core features ever used", unit="count", empty=0.0,
+    "core_features_used_ever", "{value} core [feature/features] ever used",
+    zero="No core feature ever used", unit="count", empty=0.0,
     group="usage_breadth",
 )  # fmt: skip
 def core_features_used_ever(known: Known) -> Numbers:
@@ -275,7 +317,8 @@ def core_features_used_ever(known: Known) -> Numbers:
 
 @feature(
     "use_concentration_<w>",
-    "Concentration of use on few features (1: a single one) is {value} over the last <span>",
+    "Use in the last <span> was concentrated at {value} on a scale up to 1 (all on one feature)",
+    missing=NO_USE,
     over="short long", unit="ratio", group="usage_breadth", norm="use_concentration_<long>",
 )  # fmt: skip
 def use_concentration(known: Known, w: int) -> Numbers:
@@ -286,7 +329,8 @@ def use_concentration(known: Known, w: int) -> Numbers:
 
 @feature(
     "top_feature_share_<w>",
-    "The most used feature made up {value} of the uses of the last <span>",
+    "[A single feature/The most used feature] made up {value} of the uses of the last <span>",
+    missing=NO_USE,
     over="short long", unit="share", group="usage_breadth", norm="top_feature_share_<long>",
 )  # fmt: skip
 def top_feature_share(known: Known, w: int) -> Numbers:
@@ -296,8 +340,9 @@ def top_feature_share(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "uses_of_<core>_<w>", "{value} uses of <core> in the last <span>", over="short", unit="count",
-    empty=0.0, group="usage_decline", norm="uses_of_<core>_usual_<w>",
+    "uses_of_<core>_<w>", "{value} [use/uses] of <core> in the last <span>",
+    zero="No use of <core> in the last <span>", over="short", unit="count",
+    empty=0.0, group="usage_decline", norm="uses_of_<core>_usual_<short>", adds_up=True,
 )  # fmt: skip
 def core_uses(known: Known, w: int, core: int) -> Numbers:
     """Uses of one core feature."""
@@ -305,8 +350,10 @@ def core_uses(known: Known, w: int, core: int) -> Numbers:
 
 
 @feature(
-    "uses_of_<core>_usual_<w>", "Usually {value} uses of <core> in <span>", over="short",
-    unit="count", empty=0.0, group="usage_habit",
+    "uses_of_<core>_usual_<w>", "Usually {value} [use/uses] of <core> in <span>",
+    zero="Usually no use of <core> in <span>",
+    missing="Too short a history to tell the usual number of uses of <core>", over="short",
+    unit="count", empty=0.0, group="usage_decline",
 )  # fmt: skip
 def core_uses_usual(known: Known, w: int, core: int) -> Numbers:
     """Norm of the uses of one core feature, from before the window."""
@@ -314,7 +361,9 @@ def core_uses_usual(known: Known, w: int, core: int) -> Numbers:
 
 
 @feature(
-    "days_since_<core>", "Last used <core> {value} days ago", unit="days", group="usage_absence",
+    "days_since_<core>", "Last used <core> {value} [day/days] ago",
+    zero="Used <core> within the last day", missing="No use of <core> on record",
+    unit="whole_days", group="usage_absence",
 )  # fmt: skip
 def days_since_core(known: Known, core: int) -> Numbers:
     """Days from the last visible use of one core feature; NaN without any."""
@@ -340,7 +389,8 @@ def _watched(known: Known, values: Numbers) -> Numbers:
 
 
 @feature(
-    "first_<w>_active_days", "{value} active days in the first <span> after signing up",
+    "first_<w>_active_days", "{value} active [day/days] in the first <span> after signing up",
+    zero="No active day in the first <span> after signing up", missing=NOT_WATCHED,
     over="short", unit="days", empty=0.0, group="onboarding", sources=("usage", "customers"),
 )  # fmt: skip
 def first_active_days(known: Known, w: int) -> Numbers:
@@ -350,7 +400,8 @@ def first_active_days(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "first_<w>_uses", "{value} uses in the first <span> after signing up", over="short",
+    "first_<w>_uses", "{value} [use/uses] in the first <span> after signing up",
+    zero="No use in the first <span> after signing up", missing=NOT_WATCHED, over="short",
     unit="count", empty=0.0, group="onboarding", sources=("usage", "customers"),
 )  # fmt: skip
 def first_uses(known: Known, w: int) -> Numbers:
@@ -360,7 +411,9 @@ def first_uses(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "first_<w>_features", "{value} different features tried in the first <span> after signing up",
+    "first_<w>_features",
+    "{value} different [feature/features] tried in the first <span> after signing up",
+    zero="No feature tried in the first <span> after signing up", missing=NOT_WATCHED,
     over="short", unit="count", empty=0.0, group="onboarding", sources=("usage", "customers"),
 )  # fmt: skip
 def first_features(known: Known, w: int) -> Numbers:
@@ -371,7 +424,9 @@ def first_features(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "first_<w>_core_features", "{value} core features used in the first <span> after signing up",
+    "first_<w>_core_features",
+    "{value} core [feature/features] used in the first <span> after signing up",
+    zero="No core feature used in the first <span> after signing up", missing=NOT_WATCHED,
     over="short", unit="count", empty=0.0, group="onboarding", sources=("usage", "customers"),
 )  # fmt: skip
 def first_core_features(known: Known, w: int) -> Numbers:
@@ -388,7 +443,9 @@ def _days_from_sign_up(known: Known, minus_instant_us: Integers) -> Numbers:
 
 
 @feature(
-    "days_to_first_use", "The first use came {value} days after signing up", unit="days",
+    "days_to_first_use", "The first use came {value} [day/days] after signing up",
+    zero="The first use came within a day of signing up",
+    missing="No first use after signing up on record", unit="whole_days",
     group="onboarding", sources=("usage", "customers"),
 )  # fmt: skip
 def days_to_first_use(known: Known) -> Numbers:
@@ -397,8 +454,11 @@ def days_to_first_use(known: Known) -> Numbers:
 
 
 @feature(
-    "days_to_first_core_use", "The first use of a core feature came {value} days after signing up",
-    unit="days", group="onboarding", sources=("usage", "customers"),
+    "days_to_first_core_use",
+    "The first use of a core feature came {value} [day/days] after signing up",
+    zero="The first use of a core feature came within a day of signing up",
+    missing="No first use of a core feature after signing up on record", unit="whole_days",
+    group="onboarding", sources=("usage", "customers"),
 )  # fmt: skip
 def days_to_first_core_use(known: Known) -> Numbers:
     """Days from sign-up to the first core use; NaN without, or unwatched."""

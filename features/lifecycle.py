@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 FAMILY = Family("lifecycle", log="subscriptions")
 feature = FAMILY.feature
 WEEK_US = 7 * MICROSECONDS_PER_DAY
+NOT_STARTED = "No start of a paid subscription on record"
+NO_SEATS = "Number of seats not on record"
+NO_DISCOUNT = "No discount on record"
 KIND = {kind: code for code, kind in enumerate(KINDS["subscriptions"])}
 # Days of a billing interval, in the order of their codes; the last stands for an unheard-of one.
 INTERVAL_DAYS = np.array([{"week": 7, "month": 30, "quarter": 91, "year": 365}[name]
@@ -148,7 +151,9 @@ def _changes(known: Known, changed: Flags, window: int | None) -> Numbers:
 
 
 @feature(
-    "tenure_weeks", "A paying customer for {value} weeks", unit="weeks", group="relationship",
+    "tenure_weeks", "A paying customer for {value} [week/weeks]",
+    zero="A paying customer for less than a week", missing=NOT_STARTED, unit="weeks",
+    group="relationship",
 )  # fmt: skip
 def tenure_weeks(known: Known) -> Numbers:
     """Weeks from the first visible activation to the cutoff; NaN without one."""
@@ -158,7 +163,9 @@ def tenure_weeks(known: Known) -> Numbers:
 
 
 @feature(
-    "weeks_since_sign_up", "Signed up {value} weeks ago", unit="weeks", group="relationship",
+    "weeks_since_sign_up", "Signed up {value} [week/weeks] ago",
+    zero="Signed up less than a week ago", missing="Sign-up not on record", unit="weeks",
+    group="relationship",
     sources=("customers",),
 )  # fmt: skip
 def weeks_since_sign_up(known: Known) -> Numbers:
@@ -168,7 +175,7 @@ def weeks_since_sign_up(known: Known) -> Numbers:
 
 @feature(
     "onboarding_stage", "Stage {value} of the relationship, from 0 (new) to 4 (settled)",
-    unit="score", group="relationship",
+    missing=NOT_STARTED, unit="score", group="relationship",
 )  # fmt: skip
 def onboarding_stage(known: Known) -> Numbers:
     """How many of the shortest, short, trend and long windows the tenure has outlasted."""
@@ -180,7 +187,8 @@ def onboarding_stage(known: Known) -> Numbers:
 
 
 @feature(
-    "had_trial", "Began with a trial: {value}", unit="flag", empty=0.0, group="relationship",
+    "had_trial", "Began with a trial", zero="No trial on record", unit="flag", empty=0.0,
+    group="profile",
 )  # fmt: skip
 def had_trial(known: Known) -> Numbers:
     """Whether a trial was ever started."""
@@ -188,7 +196,8 @@ def had_trial(known: Known) -> Numbers:
 
 
 @feature(
-    "trial_days", "The trial lasted {value} days", unit="days", group="relationship",
+    "trial_days", "Had a trial of {value} [day/days]", zero="Had a trial of less than a day",
+    missing="No trial on record", unit="whole_days", group="profile",
 )  # fmt: skip
 def trial_days(known: Known) -> Numbers:
     """Days from the newest start of a trial to its planned end; NaN without a trial."""
@@ -201,14 +210,18 @@ def trial_days(known: Known) -> Numbers:
 # On what terms
 
 
-@feature("mrr", "Pays {value} a month", unit="cents", empty=0.0, group="plan")
+@feature(
+    "mrr", "Pays {value} a month", zero="Pays nothing a month", unit="cents", empty=0.0,
+    group="profile",
+)  # fmt: skip
 def mrr(known: Known) -> Numbers:
     """Monthly recurring revenue over live subscriptions, minor units."""
     return known.once(contracts).mrr.astype(np.float64)
 
 
 @feature(
-    "subscriptions_live", "{value} subscriptions in force", unit="count", empty=0.0, group="plan",
+    "subscriptions_live", "Has {value} [subscription/subscriptions] in force",
+    zero="No subscription in force", unit="count", empty=0.0, group="profile",
 )  # fmt: skip
 def subscriptions_live(known: Known) -> Numbers:
     """Subscriptions that are live at the cutoff."""
@@ -224,20 +237,27 @@ def seats_now(known: Known) -> Numbers:
     return np.where(state.pairs.count(there) > 0, state.pairs.total(seats, there), np.nan)
 
 
-@feature("seats", "{value} seats", unit="count", group="plan")
+@feature(
+    "seats", "Has {value} [seat/seats]", zero="Has no seats", missing=NO_SEATS, unit="count",
+    group="profile",
+)  # fmt: skip
 def seats(known: Known) -> Numbers:
     """Seats over live subscriptions; NaN where unknown."""
     return known.once(seats_now)
 
 
-@feature("mrr_per_seat", "Pays {value} a month for each seat", unit="cents", group="plan")
+@feature(
+    "mrr_per_seat", "Pays {value} a month for each seat", zero="Pays nothing a month",
+    missing="No seats on record", unit="cents", group="profile",
+)  # fmt: skip
 def mrr_per_seat(known: Known) -> Numbers:
     """MRR over seats; NaN where seats are unknown or 0."""
     return ratio(mrr(known), known.once(seats_now))
 
 
 @feature(
-    "uses_per_seat_<w>", "{value} uses for each seat in the last <span>", over="short long",
+    "uses_per_seat_<w>", "{value} [use/uses] for each seat in the last <span>",
+    zero="No uses in the last <span>", missing="No seats on record", over="short long",
     unit="ratio", group="usage_decline", sources=("subscriptions", "usage"),
 )  # fmt: skip
 def uses_per_seat(known: Known, w: int) -> Numbers:
@@ -246,7 +266,8 @@ def uses_per_seat(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "billing_interval_days", "Billed every {value} days", unit="days", group="plan",
+    "billing_interval_days", "Billed every {value} days", missing="Billing interval not on record",
+    unit="whole_days", group="profile",
 )  # fmt: skip
 def billing_interval_days(known: Known) -> Numbers:
     """Days of the main subscription's billing interval; NaN where unknown."""
@@ -254,7 +275,9 @@ def billing_interval_days(known: Known) -> Numbers:
     return np.where(code == NOTHING, np.nan, INTERVAL_DAYS[np.clip(code, 0, 4)])
 
 
-@feature("paused_now", "Paused now: {value}", unit="flag", empty=0.0, group="relationship")
+@feature(
+    "paused_now", "Paused now", zero="Not paused now", unit="flag", empty=0.0, group="relationship"
+)
 def paused_now(known: Known) -> Numbers:
     """Whether all live subscriptions are paused."""
     return flag(known.once(contracts).paused)
@@ -265,31 +288,44 @@ def paused_now(known: Known) -> Numbers:
 declare_sums(
     FAMILY,
     "trend long",
-    ("plan_changes", "plan_changed", "Plan changed {value} times", "plan"),
-    ("price_changes", "price_changed", "Price changed {value} times", "price"),
-    ("interval_changes", "interval_changed", "Billing interval changed {value} times", "plan"),
-    ("pauses", "paused", "Paused {value} times", "relationship"),
-    ("cancellations_revoked", "cancel_revoked", "Took back a cancellation {value} times",
-     "relationship"),
-    ("renewals", "renewed", "Renewed {value} times", "renewal"),
+    ("plan_changes", "plan_changed", "Plan changed [once/{value} times] in the last <span>",
+     "No change of plan in the last <span>", "plan"),
+    ("price_changes", "price_changed", "Price changed [once/{value} times] in the last <span>",
+     "No change of price in the last <span>", "price"),
+    ("interval_changes", "interval_changed",
+     "Billing interval changed [once/{value} times] in the last <span>",
+     "No change of billing interval in the last <span>", "plan"),
+    ("pauses", "paused", "Paused [once/{value} times] in the last <span>",
+     "No pause begun in the last <span>", "relationship"),
+    ("cancellations_revoked", "cancel_revoked",
+     "Took back a cancellation [once/{value} times] in the last <span>",
+     "No cancellation taken back in the last <span>", "leaving_intent"),
+    ("renewals", "renewed", "Renewed [once/{value} times] in the last <span>",
+     "No renewal in the last <span>", "renewal"),
 )  # fmt: skip
 
-for _name, _kind, _phrase in (
-    ("pauses_ever", "paused", "Has paused {value} times in all"),
-    ("cancellations_revoked_ever", "cancel_revoked", "Has taken back {value} cancellations in all"),
-    ("reactivations_ever", "reactivated", "Has come back {value} times after leaving"),
-    ("renewals_ever", "renewed", "Has renewed {value} times in all"),
-):
+for _name, _kind, _sentence, _zero, _group in (
+    ("pauses_ever", "paused", "Has paused [once/{value} times] in all", "Has never paused",
+     "relationship"),
+    ("cancellations_revoked_ever", "cancel_revoked",
+     "Has taken back {value} [cancellation/cancellations] in all",
+     "Has never taken back a cancellation", "leaving_intent"),
+    ("reactivations_ever", "reactivated", "Has come back [once/{value} times] after leaving",
+     "Has never left and come back", "relationship"),
+    ("renewals_ever", "renewed", "Has renewed [once/{value} times] in all", "No renewal so far",
+     "relationship"),
+):  # fmt: skip
 
-    @feature(_name, _phrase, unit="count", empty=0.0, group="relationship")
+    @feature(_name, _sentence, zero=_zero, unit="count", empty=0.0, group=_group)
     def happened_ever(known: Known, kind: str = _kind) -> Numbers:
         """Rows of one kind in the whole visible history."""
         return known.log("subscriptions").sum(kind).astype(np.float64)
 
 
 @feature(
-    "mrr_change_<w>", "Pays {value} times what it was before the last <span>", over="wide",
-    unit="ratio", group="price",
+    "mrr_change_<w>", "Pays [as much as/{value} what] was paid before the last <span>",
+    zero="Pays nothing now", missing="Paid nothing when the last <span> began", over="wide",
+    unit="multiple", group="price",
 )  # fmt: skip
 def mrr_change(known: Known, w: int) -> Numbers:
     """MRR over that of ``w`` periods back as known now; NaN where nothing was live then."""
@@ -297,7 +333,8 @@ def mrr_change(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "mrr_vs_first", "Pays {value} times what was paid at first", unit="ratio", group="price",
+    "mrr_vs_first", "Pays [as much as/{value} what] was paid at first", zero="Pays nothing now",
+    missing="No first price on record", unit="multiple", group="price",
 )  # fmt: skip
 def mrr_against_first(known: Known) -> Numbers:
     """Main subscription's MRR over its first one above 0; NaN without one."""
@@ -311,7 +348,8 @@ def mrr_against_first(known: Known) -> Numbers:
 
 
 @feature(
-    "price_rises_<w>", "Price went up {value} times in the last <span>", over="wide", unit="count",
+    "price_rises_<w>", "Price went up [once/{value} times] in the last <span>",
+    zero="No rise in price in the last <span>", over="wide", unit="count",
     empty=0.0, group="price",
 )  # fmt: skip
 def price_rises(known: Known, w: int) -> Numbers:
@@ -329,7 +367,8 @@ def last_price_rise(known: Known) -> Integers:
 
 
 @feature(
-    "last_price_rise_size", "The last rise in price was by {value}", unit="share", empty=0.0,
+    "last_price_rise_size", "The last rise in price was by {value}",
+    zero="No rise in price on record", unit="share", empty=0.0,
     group="price",
 )  # fmt: skip
 def last_price_rise_size(known: Known) -> Numbers:
@@ -341,7 +380,9 @@ def last_price_rise_size(known: Known) -> Numbers:
 
 
 @feature(
-    "days_since_price_rise", "The price last went up {value} days ago", unit="days", group="price",
+    "days_since_price_rise", "The price last went up {value} [day/days] ago",
+    zero="The price went up within the last day", missing="No rise in price on record",
+    unit="whole_days", group="price",
 )  # fmt: skip
 def days_since_price_rise(known: Known) -> Numbers:
     """Days from the main subscription's last rise in price to the cutoff; NaN without one."""
@@ -350,7 +391,8 @@ def days_since_price_rise(known: Known) -> Numbers:
 
 
 @feature(
-    "downgrades_<w>", "Moved to a cheaper plan {value} times in the last <span>", over="wide",
+    "downgrades_<w>", "Moved to a cheaper plan [once/{value} times] in the last <span>",
+    zero="No move to a cheaper plan in the last <span>", over="wide",
     unit="count", empty=0.0, group="plan",
 )  # fmt: skip
 def downgrades(known: Known, w: int) -> Numbers:
@@ -360,7 +402,8 @@ def downgrades(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "upgrades_<w>", "Moved to a dearer plan {value} times in the last <span>", over="wide",
+    "upgrades_<w>", "Moved to a dearer plan [once/{value} times] in the last <span>",
+    zero="No move to a dearer plan in the last <span>", over="wide",
     unit="count", empty=0.0, group="plan",
 )  # fmt: skip
 def upgrades(known: Known, w: int) -> Numbers:
@@ -370,7 +413,8 @@ def upgrades(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "seat_cuts_<w>", "Reduced seats {value} times in the last <span>", over="trend long",
+    "seat_cuts_<w>", "Reduced seats [once/{value} times] in the last <span>",
+    zero="No seats given up in the last <span>", over="trend long",
     unit="count", empty=0.0, group="plan",
 )  # fmt: skip
 def seat_cuts(known: Known, w: int) -> Numbers:
@@ -380,7 +424,8 @@ def seat_cuts(known: Known, w: int) -> Numbers:
 
 @feature(
     "interval_shortened_<w>",
-    "Moved to a shorter billing interval {value} times in the last <span>",
+    "Moved to a shorter billing interval [once/{value} times] in the last <span>",
+    zero="No move to a shorter billing interval in the last <span>",
     over="trend long", unit="count", empty=0.0, group="plan",
 )  # fmt: skip
 def interval_shortened(known: Known, w: int) -> Numbers:
@@ -389,8 +434,9 @@ def interval_shortened(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "days_since_contract_event", "The contract last changed or renewed {value} days ago",
-    unit="days", group="relationship",
+    "days_since_contract_event", "The contract last changed or renewed {value} [day/days] ago",
+    zero="The contract changed or renewed within the last day",
+    missing="No change of the contract on record", unit="whole_days", group="relationship",
 )  # fmt: skip
 def days_since_contract_event(known: Known) -> Numbers:
     """Days from the newest visible row of the log to the cutoff; NaN without any."""
@@ -398,7 +444,9 @@ def days_since_contract_event(known: Known) -> Numbers:
 
 
 @feature(
-    "days_to_discount_end", "{value} days to the end of the discount", unit="days", group="price",
+    "days_to_discount_end", "The discount ends in {value} [day/days]",
+    zero="The discount ends today", negative="The discount ended {value} [day/days] ago",
+    missing=NO_DISCOUNT, unit="whole_days", group="price",
 )  # fmt: skip
 def days_to_discount_end(known: Known) -> Numbers:
     """Days to the end of the discount last known, negative after it; NaN without one."""
@@ -406,7 +454,8 @@ def days_to_discount_end(known: Known) -> Numbers:
 
 
 @feature(
-    "discounted_now", "Has a discount now: {value}", unit="flag", empty=0.0, group="price",
+    "discounted_now", "Has a discount now", zero="Has no discount now", unit="flag", empty=0.0,
+    group="price",
 )  # fmt: skip
 def discounted_now(known: Known) -> Numbers:
     """Whether the discount last known ends after the cutoff."""
@@ -414,7 +463,8 @@ def discounted_now(known: Known) -> Numbers:
 
 
 @feature(
-    "discount_ended_<w>", "A discount ended in the last <span>: {value}", over="short trend",
+    "discount_ended_<w>", "A discount ended in the last <span>",
+    zero="No discount ended in the last <span>", over="short trend",
     unit="flag", empty=0.0, group="price",
 )  # fmt: skip
 def discount_ended(known: Known, w: int) -> Numbers:
@@ -425,7 +475,8 @@ def discount_ended(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "discount_ends_within_<w>", "A discount ends in the next <span>: {value}", over="short trend",
+    "discount_ends_within_<w>", "A discount ends in the next <span>",
+    zero="No discount ends in the next <span>", over="short trend",
     unit="flag", empty=0.0, group="price",
 )  # fmt: skip
 def discount_ends_within(known: Known, w: int) -> Numbers:
@@ -439,7 +490,9 @@ def discount_ends_within(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "days_to_renewal", "{value} days to the renewal of the contract", unit="days", group="renewal",
+    "days_to_renewal", "The contract renews in {value} [day/days]",
+    zero="The contract renews today", negative="The contract was to renew {value} [day/days] ago",
+    missing="No date of renewal on record", unit="whole_days", group="renewal",
 )  # fmt: skip
 def days_to_renewal(known: Known) -> Numbers:
     """Days to the first renewal of a live subscription, negative when overdue; NaN if unknown."""
@@ -447,7 +500,8 @@ def days_to_renewal(known: Known) -> Numbers:
 
 
 @feature(
-    "renews_within_<w>", "The contract renews in the next <span>: {value}", over="short trend",
+    "renews_within_<w>", "The contract renews in the next <span>",
+    zero="The contract is not known to renew in the next <span>", over="short trend",
     unit="flag", empty=0.0, group="renewal",
 )  # fmt: skip
 def renews_within(known: Known, w: int) -> Numbers:
@@ -458,7 +512,9 @@ def renews_within(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "term_elapsed", "{value} of the current term has passed", unit="share", group="renewal",
+    "term_elapsed", "[All/{value}] of the current term has passed",
+    zero="The current term has just begun",
+    missing="Start or end of the current term not on record", unit="share", group="renewal",
 )  # fmt: skip
 def term_elapsed(known: Known) -> Numbers:
     """Share of the way from the term's start to the renewal; NaN where either is unknown."""

@@ -87,42 +87,61 @@ def invoices(known: Known) -> Invoices:
 declare_sums(
     FAMILY,
     "each",
-    ("failed_payments", "failed", "{value} failed attempts to pay", "payment_failures"),
+    ("failed_payments", "failed", "{value} failed [attempt/attempts] to pay in the last <span>",
+     "No failed attempt to pay in the last <span>", "payment_failures"),
     monotone=UP,
-)
+)  # fmt: skip
 declare_sums(
     FAMILY,
     "short long",
-    ("failed_payments_soft", "failed_soft", "{value} attempts failed for a passing cause",
-     "payment_failures"),
-    ("failed_payments_hard", "failed_hard", "{value} attempts refused for good",
-     "payment_failures"),
-    ("failed_payments_card", "failed_card", "{value} attempts failed because of the card",
-     "payment_failures"),
-    ("failed_payments_funds", "failed_funds", "{value} attempts failed for lack of funds",
-     "payment_failures"),
-    ("retries_failed", "retried", "{value} repeated attempts failed", "payment_failures"),
-    ("payments_made", "paid", "{value} payments went through", "payment_arrears"),
-    ("invoices_due", "due", "{value} invoices issued", "payment_arrears"),
-    ("refunds", "refunds", "{value} refunds", "refunds"),
-    ("disputes", "disputes", "{value} disputed payments", "refunds"),
-    ("method_updates", "method_updates", "Payment method updated {value} times", "payment_method"),
+    ("failed_payments_soft", "failed_soft",
+     "{value} [attempt/attempts] to pay failed for a passing cause in the last <span>",
+     "No attempt to pay failed for a passing cause in the last <span>", "payment_failures"),
+    ("failed_payments_hard", "failed_hard",
+     "{value} [attempt/attempts] to pay refused for good in the last <span>",
+     "No attempt to pay refused for good in the last <span>", "payment_failures"),
+    ("failed_payments_card", "failed_card",
+     "{value} [attempt/attempts] to pay failed because of the card in the last <span>",
+     "No attempt to pay failed because of the card in the last <span>", "payment_failures"),
+    ("failed_payments_funds", "failed_funds",
+     "{value} [attempt/attempts] to pay failed for lack of funds in the last <span>",
+     "No attempt to pay failed for lack of funds in the last <span>", "payment_failures"),
+    ("retries_failed", "retried",
+     "{value} repeated [attempt/attempts] to pay failed in the last <span>",
+     "No repeated attempt to pay failed in the last <span>", "payment_failures"),
+    ("payments_made", "paid", "{value} [payment/payments] went through in the last <span>",
+     "No payment went through in the last <span>", "payment_arrears"),
+    ("invoices_due", "due", "{value} [invoice/invoices] issued in the last <span>",
+     "No invoice issued in the last <span>", "profile"),
+    ("refunds", "refunds", "{value} [refund/refunds] in the last <span>",
+     "No refund in the last <span>", "refunds"),
+    ("disputes", "disputes", "{value} disputed [payment/payments] in the last <span>",
+     "No disputed payment in the last <span>", "refunds"),
+    ("method_updates", "method_updates",
+     "Payment method updated [once/{value} times] in the last <span>",
+     "Payment method not updated in the last <span>", "payment_method"),
 )  # fmt: skip
 declare_sums(
     FAMILY,
     "long",
-    ("written_off", "written_off", "{value} invoices written off", "payment_arrears"),
-)
-declare_sums(
-    FAMILY,
-    "short long",
-    ("paid_amount", "paid_amount", "{value} paid", "payment_arrears"),
-    unit="cents",
-)
+    ("written_off", "written_off", "{value} [invoice/invoices] written off in the last <span>",
+     "No invoice written off in the last <span>", "payment_arrears"),
+)  # fmt: skip
+# Of late it tells whether they pay, over the long window how large they are.
+for _over, _group in (("short", "payment_arrears"), ("long", "profile")):
+    declare_sums(
+        FAMILY,
+        _over,
+        ("paid_amount", "paid_amount", "{value} paid in the last <span>",
+         "Nothing paid in the last <span>", _group),
+        unit="cents",
+    )  # fmt: skip
 
 
 @feature(
-    "days_since_failed_payment", "A payment last failed {value} days ago", unit="days",
+    "days_since_failed_payment", "A payment last failed {value} [day/days] ago",
+    zero="A payment failed within the last day", missing="No failed payment on record",
+    unit="whole_days",
     group="payment_failures",
 )  # fmt: skip
 def days_since_failed_payment(known: Known) -> Numbers:
@@ -131,8 +150,10 @@ def days_since_failed_payment(known: Known) -> Numbers:
 
 
 @feature(
-    "failed_attempt_share_<w>", "{value} of the attempts to pay in the last <span> failed",
-    over="trend long", unit="share", group="payment_failures",
+    "failed_attempt_share_<w>", "[All/{value}] of the attempts to pay in the last <span> failed",
+    zero="No attempt to pay in the last <span> failed",
+    missing="No attempt to pay in the last <span>", over="trend long", unit="share",
+    group="payment_failures", norm="failed_attempt_share_<long>",
 )  # fmt: skip
 def failed_attempt_share(known: Known, w: int) -> Numbers:
     """Failed attempts over all attempts; NaN without attempts."""
@@ -143,7 +164,9 @@ def failed_attempt_share(known: Known, w: int) -> Numbers:
 
 @feature(
     "failed_invoice_share_<w>",
-    "{value} of the invoices that fell due in the last <span> failed at least once",
+    "[All/{value}] of the invoices that fell due in the last <span> failed at least once",
+    zero="No invoice that fell due in the last <span> failed",
+    missing="No invoice fell due in the last <span>",
     over="long", unit="share", group="payment_failures",
 )  # fmt: skip
 def failed_invoice_share(known: Known, w: int) -> Numbers:
@@ -154,7 +177,9 @@ def failed_invoice_share(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "refund_share_<w>", "{value} of the money paid in the last <span> was refunded", over="long",
+    "refund_share_<w>", "Refunds came to {value} of the money paid in the last <span>",
+    zero="No money refunded in the last <span>", missing="Nothing paid in the last <span>",
+    over="long",
     unit="share", group="refunds",
 )  # fmt: skip
 def refund_share(known: Known, w: int) -> Numbers:
@@ -167,7 +192,8 @@ def refund_share(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "in_dunning", "Being retried after a failed payment now: {value}", unit="flag", empty=0.0,
+    "in_dunning", "A failed payment is still owed", zero="No failed payment is owed", unit="flag",
+    empty=0.0,
     group="payment_failures", monotone=UP,
 )  # fmt: skip
 def in_dunning(known: Known) -> Numbers:
@@ -177,8 +203,8 @@ def in_dunning(known: Known) -> Numbers:
 
 
 @feature(
-    "dunning_attempt", "{value} attempts made on the invoice that fails now", unit="count",
-    empty=0.0, group="payment_failures",
+    "dunning_attempt", "A payment that is still owed has failed at attempt {value}",
+    zero="No failed payment is owed", unit="count", empty=0.0, group="payment_failures",
 )  # fmt: skip
 def dunning_attempt(known: Known) -> Numbers:
     """Largest attempt number (or count of failures) of an invoice in dunning; 0 without one."""
@@ -188,7 +214,9 @@ def dunning_attempt(known: Known) -> Numbers:
 
 
 @feature(
-    "days_to_next_attempt", "{value} days to the next attempt to collect", unit="days",
+    "days_to_next_attempt", "The next attempt to collect is in {value} [day/days]",
+    zero="The next attempt to collect is within a day",
+    missing="No attempt to collect lies ahead", unit="whole_days",
     group="payment_failures",
 )  # fmt: skip
 def days_to_next_attempt(known: Known) -> Numbers:
@@ -199,7 +227,8 @@ def days_to_next_attempt(known: Known) -> Numbers:
 
 
 @feature(
-    "no_attempt_planned", "Owes a failed payment that no further attempt is planned for: {value}",
+    "no_attempt_planned", "A failed payment is owed and no further attempt is planned",
+    zero="No failed payment is owed without a further attempt planned",
     unit="flag", empty=0.0, group="payment_failures",
 )  # fmt: skip
 def no_attempt_planned(known: Known) -> Numbers:
@@ -209,7 +238,8 @@ def no_attempt_planned(known: Known) -> Numbers:
 
 
 @feature(
-    "days_in_dunning", "Payment has been failing for {value} days", unit="days", empty=0.0,
+    "days_in_dunning", "A failed payment has been due for {value} [day/days]",
+    zero="No failed payment is past its due date", unit="days", empty=0.0,
     group="payment_failures",
 )  # fmt: skip
 def days_in_dunning(known: Known) -> Numbers:
@@ -221,7 +251,8 @@ def days_in_dunning(known: Known) -> Numbers:
 
 
 @feature(
-    "invoices_past_due", "{value} invoices past their due date", unit="count", empty=0.0,
+    "invoices_past_due", "{value} unpaid [invoice/invoices] past the due date",
+    zero="No unpaid invoice past its due date", unit="count", empty=0.0,
     group="payment_arrears", monotone=UP,
 )  # fmt: skip
 def invoices_past_due(known: Known) -> Numbers:
@@ -231,7 +262,8 @@ def invoices_past_due(known: Known) -> Numbers:
 
 
 @feature(
-    "days_past_due", "The oldest unpaid invoice is {value} days past due", unit="days", empty=0.0,
+    "days_past_due", "The oldest unpaid invoice is {value} [day/days] past due",
+    zero="No unpaid invoice past its due date", unit="days", empty=0.0,
     group="payment_arrears", monotone=UP,
 )  # fmt: skip
 def days_past_due(known: Known) -> Numbers:
@@ -242,7 +274,8 @@ def days_past_due(known: Known) -> Numbers:
 
 
 @feature(
-    "amount_past_due", "Owes {value} past the due date", unit="cents", empty=0.0,
+    "amount_past_due", "Owes {value} past the due date",
+    zero="Owes nothing past the due date", unit="cents", empty=0.0,
     group="payment_arrears",
 )  # fmt: skip
 def amount_past_due(known: Known) -> Numbers:
@@ -253,7 +286,9 @@ def amount_past_due(known: Known) -> Numbers:
 
 
 @feature(
-    "days_to_next_due", "{value} days to the next due date", unit="days",
+    "days_to_next_due", "The next unpaid invoice falls due in {value} [day/days]",
+    zero="An unpaid invoice falls due within a day",
+    missing="No unpaid invoice is yet to fall due", unit="whole_days",
     group="payment_arrears",
 )  # fmt: skip
 def days_to_next_due(known: Known) -> Numbers:
@@ -267,7 +302,9 @@ def days_to_next_due(known: Known) -> Numbers:
 
 
 @feature(
-    "paid_late_<w>", "{value} of the invoices due in the last <span> were paid a day late or more",
+    "paid_late_<w>",
+    "{value} [invoice/invoices] due in the last <span> [was/were] paid a day late or more",
+    zero="No invoice due in the last <span> was paid a day late or more",
     over="short long", unit="count", empty=0.0, group="payment_arrears",
 )  # fmt: skip
 def paid_late(known: Known, w: int) -> Numbers:
@@ -278,8 +315,12 @@ def paid_late(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "mean_days_late_<w>", "Paid {value} days after the due date on average in the last <span>",
-    over="trend long", unit="days", group="payment_arrears",
+    "mean_days_late_<w>",
+    "Paid {value} [day/days] after the due date on average in the last <span>",
+    zero="Paid less than a day late in the last <span>",
+    missing="No paid invoice fell due in the last <span>", over="trend long", unit="days",
+    group="payment_arrears", norm="mean_days_late_<long>",
+    norm_clause=", usually {norm} [day/days]",
 )  # fmt: skip
 def mean_days_late(known: Known, w: int) -> Numbers:
     """Mean whole days from due date to payment, early ones 0; NaN where nothing due was paid."""
@@ -290,7 +331,8 @@ def mean_days_late(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "recovered_<w>", "{value} invoices paid in the end after failing in the last <span>",
+    "recovered_<w>", "{value} [invoice/invoices] paid in the last <span> that had failed before",
+    zero="No invoice paid in the last <span> had failed before",
     over="long", unit="count", empty=0.0, group="payment_failures",
 )  # fmt: skip
 def recovered(known: Known, w: int) -> Numbers:
@@ -301,7 +343,8 @@ def recovered(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "recovered_ever", "{value} failing invoices ever paid in the end", unit="count",
+    "recovered_ever", "Has paid {value} [invoice/invoices] in all that had failed before",
+    zero="No invoice paid so far had failed before", unit="count",
     empty=0.0, group="payment_failures",
 )  # fmt: skip
 def recovered_ever(known: Known) -> Numbers:
@@ -331,8 +374,9 @@ def card_dies_us(known: Known) -> Integers:
 for _code, _method in enumerate(METHODS):
 
     @feature(
-        f"pays_by_{_method}", f"Pays by {_method.replace('_', ' ')}: {{value}}", unit="flag",
-        empty=0.0, group="payment_method",
+        f"pays_by_{_method}", f"Pays by {_method.replace('_', ' ')}",
+        zero=f"Is not known to pay by {_method.replace('_', ' ')}", unit="flag", empty=0.0,
+        group="profile",
     )  # fmt: skip
     def pays_by(known: Known, code: int = _code) -> Numbers:
         """Whether the method last known is this one."""
@@ -340,7 +384,10 @@ for _code, _method in enumerate(METHODS):
 
 
 @feature(
-    "days_to_card_expiry", "{value} days to the expiry of the card on file", unit="days",
+    "days_to_card_expiry", "The card on file expires in {value} [day/days]",
+    zero="The card on file expires today",
+    negative="The card on file expired {value} [day/days] ago",
+    missing="No card with an expiry date on file", unit="whole_days",
     group="payment_method",
 )  # fmt: skip
 def days_to_card_expiry(known: Known) -> Numbers:
@@ -349,7 +396,8 @@ def days_to_card_expiry(known: Known) -> Numbers:
 
 
 @feature(
-    "card_expired", "The card on file has expired: {value}", unit="flag", empty=0.0,
+    "card_expired", "The card on file has expired", zero="No expired card on file", unit="flag",
+    empty=0.0,
     group="payment_method", monotone=UP,
 )  # fmt: skip
 def card_expired(known: Known) -> Numbers:
@@ -359,7 +407,8 @@ def card_expired(known: Known) -> Numbers:
 
 
 @feature(
-    "card_expires_within_<w>", "The card on file is dead within the next <span>: {value}",
+    "card_expires_within_<w>", "The card on file has expired or will in the next <span>",
+    zero="No card on file that expires in the next <span>",
     over="short trend", unit="flag", empty=0.0, group="payment_method",
 )  # fmt: skip
 def card_expires_within(known: Known, w: int) -> Numbers:
@@ -369,7 +418,8 @@ def card_expires_within(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "card_expires_before_renewal", "The card on file expires before the next renewal: {value}",
+    "card_expires_before_renewal", "The card on file expires before the next renewal",
+    zero="No card on file that expires before the next renewal",
     unit="flag", empty=0.0, group="payment_method", sources=("payments", "subscriptions"),
     monotone=UP,
 )  # fmt: skip
@@ -380,8 +430,9 @@ def card_expires_before_renewal(known: Known) -> Numbers:
 
 
 @feature(
-    "days_since_method_update", "The payment method was last updated {value} days ago",
-    unit="days", group="payment_method",
+    "days_since_method_update", "The payment method was last updated {value} [day/days] ago",
+    zero="The payment method was updated within the last day",
+    missing="No update of the payment method on record", unit="whole_days", group="payment_method",
 )  # fmt: skip
 def days_since_method_update(known: Known) -> Numbers:
     """Days from the last update of the payment method to the cutoff; NaN without any."""

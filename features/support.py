@@ -12,7 +12,6 @@ from data.contracts import PRIORITIES
 from features.declare import Family
 from features.derive import declare_sums, declare_total, isin, ratio
 from features.measures import KINDS
-from features.phrases import TOPICS
 from features.roll import NOTHING
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 FAMILY = Family("support", log="tickets")
 feature = FAMILY.feature
 UP = (("voluntary", 1),)
+NO_TICKET = "No ticket opened in the last <span>"
 HOUR_US = MICROSECONDS_PER_DAY // 24
 KIND = {kind: code for code, kind in enumerate(KINDS["tickets"])}
 
@@ -85,32 +85,53 @@ def _mean_hours(
 # How much
 
 declare_total(
-    FAMILY, "tickets_opened", "tickets opened", "opened", unit="count", group="support_load"
-)
+    FAMILY, "tickets_opened", "{value} [ticket/tickets] opened", "tickets opened", "opened",
+    unit="count", group="support_load",
+)  # fmt: skip
 declare_sums(
     FAMILY,
     "wide",
-    ("customer_replies", "customer_replies", "Wrote {value} replies to support", "support_load"),
-    ("tickets_solved", "solved", "{value} tickets solved", "support_load"),
-    ("tickets_reopened", "reopened", "{value} tickets reopened", "support_quality"),
-    ("escalations", "escalated", "{value} tickets raised in priority", "support_quality"),
-    ("urgent_tickets", "urgent_opened", "{value} tickets opened as high or urgent", "support_load"),
-    ("bad_ratings", "bad_ratings", "{value} ratings of 2 or less given", "support_quality"),
-    ("leaving_phrases", "leaving", "{value} messages that speak of leaving", "support_tone"),
-    ("frustration_phrases", "frustrated", "{value} messages of frustration", "support_tone"),
-    ("billing_tickets", "opened_billing", "{value} tickets about billing opened", "support_load"),
-    (
-        "cancellation_tickets", "opened_cancellation",
-        "{value} tickets about cancelling opened", "support_tone",
-    ),
+    ("customer_replies", "customer_replies",
+     "Wrote {value} [reply/replies] to support in the last <span>",
+     "Wrote no reply to support in the last <span>", "support_load"),
+    ("tickets_solved", "solved", "{value} [ticket/tickets] solved in the last <span>",
+     "No ticket solved in the last <span>", "support_load"),
+    ("tickets_reopened", "reopened", "{value} [ticket/tickets] reopened in the last <span>",
+     "No ticket reopened in the last <span>", "support_quality"),
+    ("escalations", "escalated", "{value} [ticket/tickets] raised in priority in the last <span>",
+     "No ticket raised in priority in the last <span>", "support_quality"),
+    ("urgent_tickets", "urgent_opened",
+     "{value} [ticket/tickets] opened as high or urgent in the last <span>",
+     "No ticket opened as high or urgent in the last <span>", "support_load"),
+    ("bad_ratings", "bad_ratings", "{value} [rating/ratings] of 2 or less given in the last <span>",
+     "No rating of 2 or less given in the last <span>", "support_quality"),
+    ("leaving_phrases", "leaving",
+     "{value} [message/messages] in the last <span> [speaks/speak] of leaving",
+     "No message in the last <span> speaks of leaving", "leaving_intent"),
+    ("frustration_phrases", "frustrated",
+     "{value} [message/messages] of frustration in the last <span>",
+     "No message of frustration in the last <span>", "support_tone"),
+    ("billing_tickets", "opened_billing",
+     "{value} [ticket/tickets] about billing opened in the last <span>",
+     "No ticket about billing opened in the last <span>", "support_load"),
+    ("cancellation_tickets", "opened_cancellation",
+     "{value} [ticket/tickets] about cancelling opened in the last <span>",
+     "No ticket about cancelling opened in the last <span>", "leaving_intent"),
 )  # fmt: skip
 
-for _topic in TOPICS:
+for _topic, _words, _group in (
+    ("billing", "billing", "support_load"),
+    ("technical", "technical trouble", "support_load"),
+    ("cancellation", "cancelling", "leaving_intent"),
+    ("guidance", "how to use the product", "support_load"),
+    ("wish", "a wish for the product", "support_load"),
+):
 
     @feature(
         f"{_topic}_ticket_share_<w>",
-        f"{{value}} of the tickets opened in the last <span> were about {_topic}",
-        over="long", unit="share", group="support_load",
+        f"[All/{{value}}] of the tickets opened in the last <span> were about {_words}",
+        zero=f"No ticket opened in the last <span> was about {_words}", missing=NO_TICKET,
+        over="long", unit="share", group=_group,
     )  # fmt: skip
     def topic_share(known: Known, w: int, topic: str = _topic) -> Numbers:
         """Tickets of one topic over all opened; NaN without tickets. Topics may overlap."""
@@ -119,7 +140,9 @@ for _topic in TOPICS:
 
 
 @feature(
-    "phone_ticket_share_<w>", "{value} of the tickets opened in the last <span> came by phone",
+    "phone_ticket_share_<w>",
+    "[All/{value}] of the tickets opened in the last <span> came by phone",
+    zero="No ticket opened in the last <span> came by phone", missing=NO_TICKET,
     over="long", unit="share", group="support_load",
 )  # fmt: skip
 def phone_share(known: Known, w: int) -> Numbers:
@@ -129,7 +152,8 @@ def phone_share(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "tickets_ever", "{value} tickets opened since the start", unit="count", empty=0.0,
+    "tickets_ever", "{value} [ticket/tickets] opened since the start",
+    zero="No ticket ever opened", unit="count", empty=0.0,
     group="support_load",
 )  # fmt: skip
 def tickets_ever(known: Known) -> Numbers:
@@ -138,7 +162,8 @@ def tickets_ever(known: Known) -> Numbers:
 
 
 @feature(
-    "days_since_last_ticket", "Last opened a ticket {value} days ago", unit="days",
+    "days_since_last_ticket", "Last opened a ticket {value} [day/days] ago",
+    zero="Opened a ticket within the last day", missing="No ticket ever opened", unit="whole_days",
     group="support_load",
 )  # fmt: skip
 def days_since_last_ticket(known: Known) -> Numbers:
@@ -147,8 +172,9 @@ def days_since_last_ticket(known: Known) -> Numbers:
 
 
 @feature(
-    "leaving_phrases_ever", "{value} messages ever that speak of leaving", unit="count", empty=0.0,
-    group="support_tone", monotone=UP,
+    "leaving_phrases_ever", "In all, {value} [message speaks/messages speak] of leaving",
+    zero="No message has ever spoken of leaving", unit="count", empty=0.0,
+    group="leaving_intent", monotone=UP,
 )  # fmt: skip
 def leaving_phrases_ever(known: Known) -> Numbers:
     """Messages of the customer with an intent to leave in the whole visible history."""
@@ -159,7 +185,8 @@ def leaving_phrases_ever(known: Known) -> Numbers:
 
 
 @feature(
-    "tickets_open_now", "{value} tickets open now", unit="count", empty=0.0,
+    "tickets_open_now", "{value} [ticket/tickets] open now", zero="No open ticket", unit="count",
+    empty=0.0,
     group="support_waiting", monotone=UP,
 )  # fmt: skip
 def tickets_open_now(known: Known) -> Numbers:
@@ -169,7 +196,8 @@ def tickets_open_now(known: Known) -> Numbers:
 
 
 @feature(
-    "urgent_tickets_open_now", "{value} tickets of high or urgent priority open now", unit="count",
+    "urgent_tickets_open_now", "{value} [ticket/tickets] of high or urgent priority open now",
+    zero="No open ticket of high or urgent priority", unit="count",
     empty=0.0, group="support_waiting",
 )  # fmt: skip
 def urgent_tickets_open_now(known: Known) -> Numbers:
@@ -179,7 +207,8 @@ def urgent_tickets_open_now(known: Known) -> Numbers:
 
 
 @feature(
-    "tickets_awaiting_first_reply", "{value} open tickets without any reply yet", unit="count",
+    "tickets_awaiting_first_reply", "{value} open [ticket/tickets] without any reply yet",
+    zero="No open ticket without a reply", unit="count",
     empty=0.0, group="support_waiting",
 )  # fmt: skip
 def tickets_awaiting_first_reply(known: Known) -> Numbers:
@@ -189,7 +218,9 @@ def tickets_awaiting_first_reply(known: Known) -> Numbers:
 
 
 @feature(
-    "tickets_awaiting_answer", "{value} open tickets where the customer spoke last", unit="count",
+    "tickets_awaiting_answer",
+    "{value} open [ticket waits/tickets wait] for our answer",
+    zero="No open ticket waits for our answer", unit="count",
     empty=0.0, group="support_waiting",
 )  # fmt: skip
 def tickets_awaiting_answer(known: Known) -> Numbers:
@@ -199,7 +230,8 @@ def tickets_awaiting_answer(known: Known) -> Numbers:
 
 
 @feature(
-    "longest_wait_days", "The longest wait for an answer now is {value} days", unit="days",
+    "longest_wait_days", "Has waited for our answer for {value}",
+    zero="No open ticket waits for our answer", unit="lasting",
     empty=0.0, group="support_waiting",
 )  # fmt: skip
 def longest_wait_days(known: Known) -> Numbers:
@@ -210,7 +242,8 @@ def longest_wait_days(known: Known) -> Numbers:
 
 
 @feature(
-    "oldest_open_ticket_days", "The oldest open ticket is {value} days old", unit="days",
+    "oldest_open_ticket_days", "The oldest open ticket is {value} old",
+    zero="No open ticket", unit="lasting",
     empty=0.0, group="support_waiting",
 )  # fmt: skip
 def oldest_open_ticket_days(known: Known) -> Numbers:
@@ -221,7 +254,9 @@ def oldest_open_ticket_days(known: Known) -> Numbers:
 
 
 @feature(
-    "unsolved_ticket_share_<w>", "{value} of the tickets opened in the last <span> are unsolved",
+    "unsolved_ticket_share_<w>",
+    "[All/{value}] of the tickets opened in the last <span> are unsolved",
+    zero="Every ticket opened in the last <span> is solved", missing=NO_TICKET,
     over="long", unit="share", group="support_quality",
 )  # fmt: skip
 def unsolved_share(known: Known, w: int) -> Numbers:
@@ -235,7 +270,9 @@ def unsolved_share(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "hours_to_solve_<w>", "Tickets solved in the last <span> took {value} hours on average",
+    "hours_to_solve_<w>", "Tickets solved in the last <span> took {value} on average",
+    zero="Tickets solved in the last <span> took less than an hour",
+    missing="No ticket solved for good in the last <span>",
     over="short long", unit="hours", group="support_quality", norm="hours_to_solve_<long>",
 )  # fmt: skip
 def hours_to_solve(known: Known, w: int) -> Numbers:
@@ -245,7 +282,9 @@ def hours_to_solve(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "hours_to_first_reply_<w>", "First replies in the last <span> took {value} hours on average",
+    "hours_to_first_reply_<w>", "First replies in the last <span> took {value} on average",
+    zero="First replies in the last <span> took less than an hour",
+    missing="No first reply in the last <span>",
     over="short long", unit="hours", group="support_quality", norm="hours_to_first_reply_<long>",
 )  # fmt: skip
 def hours_to_first_reply(known: Known, w: int) -> Numbers:
@@ -255,7 +294,8 @@ def hours_to_first_reply(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "most_reopened_ticket", "One ticket was reopened {value} times", unit="count", empty=0.0,
+    "most_reopened_ticket", "One ticket was reopened [once/{value} times]",
+    zero="No ticket was ever reopened", unit="count", empty=0.0,
     group="support_quality",
 )  # fmt: skip
 def most_reopened_ticket(known: Known) -> Numbers:
@@ -267,7 +307,8 @@ def most_reopened_ticket(known: Known) -> Numbers:
 
 @feature(
     "mean_rating_<w>", "Rated support {value} of 5 on average in the last <span>",
-    over="trend long", unit="score", group="support_quality",
+    missing="No rating of support in the last <span>",
+    over="trend long", unit="score", group="support_quality", norm="mean_rating_<long>",
 )  # fmt: skip
 def mean_rating(known: Known, w: int) -> Numbers:
     """Mean of the ratings given; NaN without any."""
@@ -276,7 +317,8 @@ def mean_rating(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "last_rating", "Last rated support {value} of 5", unit="score", group="support_quality",
+    "last_rating", "Last rated support {value} of 5",
+    missing="No rating of support on record", unit="score", group="support_quality",
 )  # fmt: skip
 def last_rating(known: Known) -> Numbers:
     """Score of the newest visible rating; NaN without any."""
@@ -286,7 +328,9 @@ def last_rating(known: Known) -> Numbers:
 
 
 @feature(
-    "replies_per_ticket_<w>", "{value} replies of the customer for each ticket in the last <span>",
+    "replies_per_ticket_<w>",
+    "{value} [reply/replies] of the customer for each ticket in the last <span>",
+    zero="No reply of the customer in the last <span>", missing=NO_TICKET,
     over="long", unit="ratio", group="support_quality",
 )  # fmt: skip
 def replies_per_ticket(known: Known, w: int) -> Numbers:
@@ -296,7 +340,9 @@ def replies_per_ticket(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "tickets_per_active_day_<w>", "{value} tickets for each active day in the last <span>",
+    "tickets_per_active_day_<w>",
+    "{value} [ticket/tickets] for each active day in the last <span>",
+    zero=NO_TICKET, missing="No active day in the last <span>",
     over="long", unit="ratio", group="support_load", sources=("tickets", "usage"),
 )  # fmt: skip
 def tickets_per_active_day(known: Known, w: int) -> Numbers:
@@ -311,7 +357,8 @@ def tickets_per_active_day(known: Known, w: int) -> Numbers:
 
 @feature(
     "last_nps", "Last answered {value} of 10 when asked whether to recommend the product",
-    unit="score", group="support_tone", sources=("surveys",),
+    missing="No answer on record whether to recommend the product", unit="score",
+    group="support_tone", sources=("surveys",),
 )  # fmt: skip
 def last_nps(known: Known) -> Numbers:
     """Mean score of the newest visible period with an answer to the NPS question; NaN without."""
@@ -321,7 +368,8 @@ def last_nps(known: Known) -> Numbers:
 
 
 @feature(
-    "mean_csat_<w>", "Rated satisfaction {value} of 5 on average in the last <span>", over="long",
+    "mean_csat_<w>", "Rated satisfaction {value} of 5 on average in the last <span>",
+    missing="No rating of satisfaction in the last <span>", over="long",
     unit="score", group="support_tone", sources=("surveys",),
 )  # fmt: skip
 def mean_csat(known: Known, w: int) -> Numbers:
@@ -331,7 +379,8 @@ def mean_csat(known: Known, w: int) -> Numbers:
 
 
 @feature(
-    "surveys_answered_<w>", "{value} surveys answered in the last <span>", over="long",
+    "surveys_answered_<w>", "{value} [survey/surveys] answered in the last <span>",
+    zero="No survey answered in the last <span>", over="long",
     unit="count", empty=0.0, group="support_tone", sources=("surveys",),
 )  # fmt: skip
 def surveys_answered(known: Known, w: int) -> Numbers:

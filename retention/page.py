@@ -15,8 +15,9 @@ from markupsafe import Markup
 
 from data.contracts import CAUSES
 from data.files import write_text
+from features.declare import REASON_GROUPS
 from retention import ranking, wording
-from retention.reasons import frequencies, topic
+from retention.reasons import frequencies
 
 if TYPE_CHECKING:
     from retention.reasons import Explanation, Reason
@@ -120,7 +121,8 @@ def _digest(text: str) -> str:
 
 def _horizon(label: str) -> str:
     """Write the label of a horizon in words: ``4w`` is ``4 weeks``."""
-    return wording.singular(f"{label[:-1]} {'weeks' if label.endswith('w') else 'periods'}")
+    many = "[week/weeks]" if label.endswith("w") else "[period/periods]"
+    return wording.one_or_many(f"{label[:-1]} {many}", one=label[:-1] == "1")
 
 
 def _times(factor: float) -> str:
@@ -248,7 +250,7 @@ def _reason_table(week: WeeklyList) -> list[dict[str, Any]]:
     total = frequencies(week.explained)
     return [
         {
-            "heading": topic(group),
+            "heading": REASON_GROUPS[group],
             "count": count,
             "share": count / len(queues),
             "by_queue": [by_queue[name][group] for name in by_queue],

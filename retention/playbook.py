@@ -50,28 +50,27 @@ class _Rule(_Strict):
     action: Words
     queue: QueueName
     reason: OneOrMore | None = None
+    among: OneOrMore | None = None
     segment: OneOrMore | None = None
     mrr_band: OneOrMore | None = None
 
-    def fits(self, queue: str, reason: str, segment: str | None, mrr_band: str | None) -> bool:
+    @property
+    def allowed(self) -> tuple[frozenset[str] | None, ...]:
+        """What reason, other reasons, segment and MRR band may be; None: anything."""
+        return self.reason, self.among, self.segment, self.mrr_band
+
+    def fits(self, queue: str, *values: Collection[str]) -> bool:
+        """Whether each allowed set meets the row's values, in the order of ``allowed``."""
         return self.queue == queue and all(
-            allowed is None or value in allowed
-            for allowed, value in (
-                (self.reason, reason),
-                (self.segment, segment),
-                (self.mrr_band, mrr_band),
-            )
+            allowed is None or not allowed.isdisjoint(value)
+            for allowed, value in zip(self.allowed, values, strict=True)
         )
 
     def covers(self, other: _Rule) -> bool:
         """Whether whatever fits the other rule fits this one."""
         return self.queue == other.queue and all(
             mine is None or (theirs is not None and theirs <= mine)
-            for mine, theirs in (
-                (self.reason, other.reason),
-                (self.segment, other.segment),
-                (self.mrr_band, other.mrr_band),
-            )
+            for mine, theirs in zip(self.allowed, other.allowed, strict=True)
         )
 
 
@@ -104,10 +103,11 @@ class Playbook(_Strict):
             Of the first rule that fits; the queue's default where none does.
         """
         begun = [name for name, start in self.mrr_bands.items() if mrr >= start]
-        band = max(begun, key=lambda name: self.mrr_bands[name], default=None)
+        band = sorted(begun, key=lambda name: self.mrr_bands[name])[-1:]
+        segments = [] if segment is None else [segment]
         for reason in reasons:
             for rule in self.rules:
-                if rule.fits(queue, reason, segment, band):
+                if rule.fits(queue, [reason], reasons, segments, band):
                     return self._named(rule.action)
         return self._named(self.default[queue])  # type: ignore[index]
 
@@ -163,9 +163,9 @@ def _faults(playbook: Playbook, groups: Collection[str] | None) -> Iterator[str]
         for kind, names, known in (
             ("action", {rule.action}, playbook.actions),
             ("MRR band", rule.mrr_band or (), playbook.mrr_bands),
-            ("reason", (rule.reason or ()) if groups is not None else (), groups or ()),
+            ("reason", {*(rule.reason or ()), *(rule.among or ())}, groups),
         ):
-            for name in sorted(set(names) - set(known)):
+            for name in sorted(set(names) - set(known if known is not None else names)):
                 yield f"rule {number} names the {kind} {name}, which is not defined"
         for earlier, other in enumerate(playbook.rules[: number - 1], start=1):
             if other.covers(rule):

@@ -7,14 +7,14 @@ queue's cause at the first horizon, so that base + contributions = log-odds of t
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from retention.wording import quantity, singular
+from features.declare import REASON_GROUPS
+from retention.wording import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,43 +26,6 @@ if TYPE_CHECKING:
 # Floats of a LightGBM explanation agree with its prediction far closer than that.
 RECONCILED_TO: Final = 1e-6
 
-# The part of a sentence that speaks of the norm alone: ", usually {norm}" or "(usually {norm})".
-_NORM_CLAUSE: Final = re.compile(r"\s*[,;(][^,;(){}]*\{norm\}[^,;(){}]*\)?")
-_ABSENT: Final = {
-    "engagement": "no use seen that gives a figure",
-    "support": "no contact with support seen that gives a figure",
-    "payments": "no payment seen that gives a figure",
-}
-_ABSENT_ELSEWHERE: Final = "nothing on record that gives a figure"
-_AGAINST_NORM: Final = {-1: ", below usual", 0: ", as usual", 1: ", above usual", None: ""}
-
-# The list shows groups whichever way they push the risk and whatever their values are. So their
-# names claim nothing: "Uses the product less" would be false on half of the rows.
-TOPICS: Final = {
-    "usage_decline": "Amount of use",
-    "usage_absence": "Time since last use",
-    "usage_breadth": "Breadth of use",
-    "usage_habit": "Habit of use",
-    "onboarding": "Start with the product",
-    "support_load": "Need for support",
-    "support_waiting": "Waiting for support",
-    "support_quality": "Quality of support",
-    "support_tone": "Tone towards support",
-    "payment_failures": "Success of payments",
-    "payment_arrears": "Payment on time",
-    "payment_method": "Card or payment method",
-    "refunds": "Refunds",
-    "price": "Price and discounts",
-    "plan": "Size and shape of the plan",
-    "renewal": "Renewal of the contract",
-    "relationship": "Stage of the relationship",
-}
-
-
-def topic(group: str) -> str:
-    """Name a reason group without claiming a direction."""
-    return TOPICS.get(group, group.replace("_", " ").capitalize())
-
 
 @dataclass(frozen=True)
 class Reason:
@@ -73,7 +36,7 @@ class Reason:
     group
         Key of the reason group.
     heading
-        The group in plain words, and how the value compares with the customer's own norm.
+        What the group is about.
     sentence
         The quoted feature's value in plain words, with the customer's own norm where it has one.
     contribution
@@ -129,46 +92,6 @@ class Explanation:
         return math.fsum(value for name, value in self.groups.items() if name not in shown)
 
 
-def sentence(feature: Feature, value: float, norm: float, currency: str) -> str:
-    """Put a feature's value into its sentence.
-
-    Parameters
-    ----------
-    feature
-        Whose sentence; ``{value}`` and ``{norm}`` are filled.
-    value
-        Of the customer. Absent (not finite, or a negative number that stands for an empty window)
-        it is not quoted: the words then say that there is too little to go by.
-    norm
-        The customer's own norm in the same unit. Absent, the clause about it is left out.
-    currency
-        ISO 4217 code of amounts.
-    """
-    if _is_absent(feature, value):
-        return _ABSENT.get(feature.family, _ABSENT_ELSEWHERE)
-    template = feature.sentence
-    filled = {"value": quantity(value, feature.unit, currency)}
-    if math.isfinite(norm):
-        filled["norm"] = quantity(norm, feature.unit, currency)
-    else:
-        template = _NORM_CLAUSE.sub("", template)
-        filled["norm"] = "not known yet"
-    return singular(template.format(**filled))
-
-
-def _is_absent(feature: Feature, value: float) -> bool:
-    return not math.isfinite(value) or (value == feature.empty and value < 0.0)
-
-
-def against_norm(feature: Feature, value: float, norm: float, currency: str) -> int | None:
-    """-1, 0 or 1: the value lies below, at or above the norm as both are written; else None."""
-    if _is_absent(feature, value) or not math.isfinite(norm):
-        return None
-    if quantity(value, feature.unit, currency) == quantity(norm, feature.unit, currency):
-        return 0
-    return 1 if value > norm else -1
-
-
 def groups_of(catalog: Sequence[Feature]) -> list[str]:
     """Reason groups of the features, each once, in the order of its first feature."""
     return list(dict.fromkeys(feature.group for feature in catalog))
@@ -211,15 +134,8 @@ def explanations(
         total = float(sums[group][row])
         members = columns[group]
         j = int(members[np.argmax(contributions[row, members] * math.copysign(1.0, total))])
-        value, norm = float(X[row, j]), float(norms[row, j])
-        place = against_norm(catalog[j], value, norm, currency)
-        return Reason(
-            group,
-            topic(group) + _AGAINST_NORM[place],
-            sentence(catalog[j], value, norm, currency),
-            total,
-            catalog[j].name,
-        )
+        words = sentence(catalog[j], float(X[row, j]), float(norms[row, j]), currency)
+        return Reason(group, REASON_GROUPS[group], words, total, catalog[j].name)
 
     def explanation(row: int) -> Explanation:
         groups = {group: float(totals[row]) for group, totals in sums.items()}
@@ -238,12 +154,12 @@ def explanations(
 
 
 def _norms(X: NDArray[np.float32], catalog: Sequence[Feature]) -> NDArray[np.float64]:
-    """Values of each feature's norm, NaN where it has none; shape of ``X``."""
+    """Each feature's norm for its own window, NaN where it has none; shape of ``X``."""
     position = {feature.name: j for j, feature in enumerate(catalog)}
     norms = np.full(X.shape, np.nan)
     for j, feature in enumerate(catalog):
         if feature.norm in position:
-            norms[:, j] = X[:, position[feature.norm]]
+            norms[:, j] = X[:, position[feature.norm]] * feature.norm_scale
     return norms
 
 

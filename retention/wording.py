@@ -9,22 +9,25 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import datetime as dt
 
+    from features.declare import Feature
+
 _SYMBOLS: Final = {"EUR": "€", "USD": "$", "GBP": "£"}
 _MINUS: Final = "\u2212"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
-# "1 active days" reads as a slip: the noun that a one counts, with at most two words between.
-_ONE_OF_MANY: Final = re.compile(
-    r"(?<![\d.,])1 ((?:(?!of )[a-z-]+ ){0,2}?)"
-    r"(day|week|month|period|hour|minute|second|use|feature|ticket|message|rating|survey|payment|"
-    r"invoice|attempt|failure|refund|dispute|seat|subscription|cancellation|change)s\b"
-)
-# "went up 1 times", but not "1 times as many" nor "1 times the usual gap".
-_ONCE: Final = re.compile(r"(?<![\d.,])1 times\b(?! (?:as|what|the)\b(?! last\b))")
+_ONE_OR_MANY: Final = re.compile(r"\[([^][/]*)/([^][/]*)\]")
+# Whole ones that have passed or lie ahead: of 36.7 days to a renewal a person says 36.
+_WHOLE: Final = ("whole_days", "weeks")
+# Times with the unit that suits them.
+_LASTING: Final = {"minutes": _MINUTE, "hours": _HOUR, "lasting": _DAY}
+# What one decimal is enough for in a norm.
+_PLAIN: Final = ("days", "count", "ratio", "score")
 
 
 def number(value: float) -> str:
     """Write a number: whole, or with one decimal below ten, two below one; ``1,234``, ``2.5``."""
     size = abs(value)
+    if 0.0 < size < 0.005:
+        return f"more than {_MINUS}0.01" if value < 0 else "less than 0.01"
     digits = 0 if size >= 9.95 or size == round(size) else 1 if size >= 0.95 else 2
     text = f"{size:,.{digits}f}"
     if "." in text:
@@ -46,26 +49,25 @@ def percent(share: float) -> str:
     text = f"{scaled:.0f}" if scaled >= 9.95 else f"{scaled:.1f}".removesuffix(".0")
     if scaled and text == "0":
         text = "less than 0.1"
+    if scaled < 100.0 and text == "100":
+        text = "more than 99"
     return f"{_MINUS if share < 0 else ''}{text}%"
 
 
-def duration(seconds: float) -> str:
-    """Write a time in the unit that suits it: seconds, minutes, hours or days."""
-    size = abs(seconds)
-    if size < 2 * _MINUTE:
-        return f"{number(seconds)} seconds"
-    if size < 2 * _HOUR:
-        return f"{number(seconds / _MINUTE)} minutes"
-    if size < 2 * _DAY:
-        return f"{number(seconds / _HOUR)} hours"
-    return f"{number(seconds / _DAY)} days"
+def duration(seconds: float, days: bool = True) -> str:
+    """Write a time in the unit that suits it: seconds, minutes, hours or, if told so, days."""
+    units = ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute"))[0 if days else 1 :]
+    fits = (unit for unit in units if abs(seconds) >= 2 * unit[0])
+    length, name = next(fits, (1, "second"))
+    text = number(seconds / length)
+    return f"{text} {name}{'' if text == '1' else 's'}"
 
 
 def quantity(value: float, unit: str, currency: str) -> str:
     """Write a feature's value in its unit.
 
-    Counts, days, minutes and the like are bare numbers: the sentence around them names what is
-    counted.
+    Counts, days and the like are bare numbers: the sentence around them names what is counted.
+    Nothing but 0 is written as 0, except that days and weeks that pass are whole ones.
 
     Raises
     ------
@@ -78,17 +80,48 @@ def quantity(value: float, unit: str, currency: str) -> str:
         return money(value, currency)
     if unit == "share":
         return percent(value)
-    if unit == "seconds":
-        return duration(value)
-    if unit == "flag":
-        return "yes" if value else "no"
-    return number(value)
+    if unit == "multiple":
+        return f"{percent(value)} of" if value < 2.0 else f"{number(value)} times"
+    if unit in _LASTING:
+        return duration(value * _LASTING[unit], days=unit != "minutes")
+    return number(math.trunc(value) if unit in _WHOLE else value)
 
 
-def singular(sentence: str) -> str:
-    """Mend the plural behind a one: ``1 active day``, ``1 reply``, ``reopened once``."""
-    sentence = _ONE_OF_MANY.sub(r"1 \1\2", sentence)
-    return _ONCE.sub("once", sentence).replace(" 1 replies", " 1 reply")
+def sentence(feature: Feature, value: float, norm: float, currency: str) -> str:
+    """Say a feature's value in plain words, with the customer's own norm where it is known.
+
+    Parameters
+    ----------
+    feature
+        Whose sentences.
+    value
+        Of the customer; not finite where it is absent.
+    norm
+        The customer's own norm for the feature's window; not finite where it is not known.
+    currency
+        ISO 4217 code of amounts.
+    """
+    if not math.isfinite(value):
+        return feature.missing
+    size = abs(value) if feature.negative else value
+    text = quantity(size, feature.unit, currency)
+    template = feature.negative if feature.negative and value < 0.0 else feature.sentence
+    if feature.zero and text == quantity(0.0, feature.unit, currency):
+        template = feature.zero
+    words = one_or_many(template, text == "1" or value == 1.0).format(value=text)
+    return words + (_usual(feature, norm, currency) if math.isfinite(norm) else "")
+
+
+def _usual(feature: Feature, norm: float, currency: str) -> str:
+    """Say the norm, with a decimal at most where it is a number."""
+    unit = "days" if feature.unit == "whole_days" else feature.unit
+    text = quantity(round(norm, 1) if unit in _PLAIN else norm, unit, currency)
+    return one_or_many(feature.norm_clause, text == "1").format(norm=text)
+
+
+def one_or_many(text: str, one: bool) -> str:
+    """Take the first or the second of each choice: ``2 [week/weeks]`` is ``2 weeks``."""
+    return _ONE_OR_MANY.sub(r"\1" if one else r"\2", text)
 
 
 def day(date: dt.date) -> str:

@@ -20,6 +20,8 @@ rules:
   - {queue: success, reason: price, segment: [bank, shop], mrr_band: large, action: visit}
   - {queue: success, reason: [price, plan], action: write}
   - {queue: billing, mrr_band: large, action: visit}
+  - {queue: billing, among: tenure, action: call}
+  - {queue: billing, reason: price, among: [plan, tenure], action: call}
 """
 
 
@@ -43,6 +45,10 @@ def playbook(tmp_path: Path, text: str = SMALL) -> Playbook:
         ("billing", ["price"], "bank", 100_000, "visit"),
         ("billing", ["price"], "bank", 0, "write"),
         ("billing", [], "bank", 100_000, "write"),
+        ("billing", ["price", "tenure"], None, 0, "call"),
+        ("billing", ["tenure", "price"], None, 100_000, "visit"),
+        ("billing", ["price", "plan"], None, 0, "call"),
+        ("billing", ["plan"], None, 0, "write"),
     ],
 )
 def test_the_first_rule_that_fits_the_strongest_reason_decides(
@@ -61,8 +67,9 @@ def test_the_playbook_of_the_package_is_sound_and_covers_every_reason_that_can_b
 ):
     book = load_playbook(PLAYBOOK, REASON_GROUPS)
     covered = {reason for rule in book.rules for reason in rule.reason or ()}
-    # Nobody can change how long a customer has been one.
-    assert covered == set(REASON_GROUPS) - {"relationship"}
+    covered |= {reason for rule in book.rules for reason in rule.among or ()}
+    # Nobody can change how long a customer has been one, or of what kind.
+    assert covered == set(REASON_GROUPS) - {"relationship", "profile"}
     used = {rule.action for rule in book.rules} | set(book.default.values())
     assert used == set(book.actions), "an action that no rule leads to"
 
@@ -83,6 +90,9 @@ def test_the_playbook_of_the_package_is_sound_and_covers_every_reason_that_can_b
         ("mrr_band: large, action: visit}\n  - ", "mrr_band: huge, action: visit}\n  - ",
          "rule 1 names the MRR band huge"),
         ("reason: [price, plan]", "reason: [price, weather]", "rule 2 names the reason weather"),
+        ("among: tenure", "among: weather", "rule 4 names the reason weather"),
+        ("reason: price, among: [plan, tenure]", "reason: price, among: tenure",
+         "rule 5 can never apply, because rule 4 covers it"),
         ("reason: [price, plan]", "reason: []", r"rules\.1\.reason: .*at least 1"),
         ("queue: billing, ", "queue: success, reason: plan, ",
          "rule 3 can never apply, because rule 2 covers it"),

@@ -1,6 +1,7 @@
 """The catalog: every feature says what it is, in words that are true whatever the value."""
 
 import math
+import re
 import string
 
 import pytest
@@ -19,7 +20,7 @@ from features.catalog import (
     document,
     from_json,
 )
-from features.declare import Family, Feature, FeatureSettings, span, write_value
+from features.declare import Family, Feature, FeatureSettings, span
 
 SETTINGS = FeatureSettings((1, 4, 13, 26), ("login", "report"))
 FEATURES = catalog(SETTINGS.windows, SETTINGS.core_features, TABLES)
@@ -46,26 +47,59 @@ def test_every_feature_is_declared_in_full(feature):
         assert f"_{feature.window}w" in feature.name
 
 
+def fields(text: str) -> set[str]:
+    return {field for _, field, _, _ in string.Formatter().parse(text) if field}
+
+
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
-def test_every_sentence_holds_the_value_and_the_norm_if_there_is_one(feature):
-    fields = [field for _, field, _, _ in string.Formatter().parse(feature.sentence) if field]
-    assert fields == ["value"] + ["norm"] * (feature.norm is not None)
-    assert feature.sentence[0].isupper() or feature.sentence.startswith("{value}")
-    # A value may lie on either side of the norm, so no sentence may say which.
-    words = set(feature.words(2.0, 11.0).lower().replace(",", " ").split())
-    assert not words & {"only", "fewer", "dropped", "declined", "rose", "just", "nan"}
-    assert "nan" not in feature.words(math.nan, math.nan)
+def test_every_sentence_holds_the_value_or_says_a_fact(feature):
+    assert fields(feature.sentence) == (set() if feature.unit == "flag" else {"value"})
+    assert fields(feature.norm_clause) == {"norm"}
+    assert feature.negative is None or fields(feature.negative) == {"value"}
+    assert not fields((feature.zero or "") + feature.missing)
+    for text in filter(None, (feature.sentence, feature.zero, feature.negative, feature.missing)):
+        assert text[0].isupper() or text.startswith(("{value}", "["))
+        assert not text.endswith((".", " "))
+        assert "<" not in text
+        # A value may lie on either side of the norm, so no sentence may say which.
+        words = set(re.split(r"[^a-z]+", text.lower()))
+        assert not words & {"only", "fewer", "dropped", "declined", "nan"}
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+def test_what_may_be_absent_has_words_of_its_own(feature):
+    if math.isnan(feature.empty):
+        assert feature.missing != Feature.missing
+    if feature.unit in ("flag", "count", "whole_days", "weeks", "slope", "lasting"):
+        assert feature.zero or feature.name == "billing_interval_days"
 
 
 @pytest.mark.parametrize("feature", [f for f in FEATURES if f.norm], ids=lambda f: f.name)
-def test_a_norm_is_another_feature_in_the_same_unit_and_of_the_same_length(feature):
+def test_a_norm_is_another_feature_in_the_same_unit_for_the_same_length(feature):
     norm = BY_NAME[feature.norm]
     assert norm is not feature
-    assert norm.unit == feature.unit
+    assert norm.unit == feature.unit or (norm.unit, feature.unit) == ("days", "whole_days")
     assert norm.norm is None
-    # A sum grows with its window, so its norm is scaled to that window; means do not.
-    if feature.unit in ("count", "days", "cents") or "_usual_" in norm.name:
-        assert norm.window == feature.window
+    # A sum grows with its window, so its norm is scaled to that window; means do not, and where
+    # neither holds (distinct things) the clause names the span.
+    if "_usual_" in norm.name:
+        assert feature.window <= norm.window
+        scaled = feature.norm_scale * norm.window == feature.window
+        assert scaled or feature.norm_clause == ", usually {norm} in 4 weeks"
+    else:
+        assert feature.norm_scale == 1.0
+        assert feature.unit not in ("count", "cents")
+
+
+def test_sums_of_the_short_and_shorter_windows_have_norms_and_longer_ones_have_none():
+    for name in ("active_days", "uses", "minutes", "tickets_opened"):
+        scales = {w: BY_NAME[f"{name}_{w}w"].norm_scale for w in (1, 4)}
+        assert scales == {1: 0.25, 4: 1.0}
+        assert {BY_NAME[f"{name}_{w}w"].norm for w in (1, 4)} == {f"{name}_usual_4w"}
+        assert {BY_NAME[f"{name}_{w}w"].norm for w in (13, 26)} == {None}
+    assert BY_NAME["features_used_1w"].norm_clause == ", usually {norm} in 4 weeks"
+    assert BY_NAME["active_periods_share_13w"].norm == "active_periods_share_26w"
+    assert BY_NAME["active_periods_share_26w"].norm is None
 
 
 def test_every_reason_group_speaks_for_some_feature():
@@ -126,32 +160,11 @@ def test_the_catalog_survives_json():
     assert [str(feature) for feature in back] == [str(feature) for feature in FEATURES]
 
 
-def test_sentences_carry_the_norm_when_it_is_known():
-    feature = BY_NAME["active_days_4w"]
-    assert feature.words(2.0, 11.4) == "2 active days in the last 4 weeks, usually 11"
-    assert feature.words(2.0, math.nan) == "2 active days in the last 4 weeks"
-    assert BY_NAME["active_days_1w"].words(1.0) == "1 active day in the last week"
-    assert BY_NAME["uses_4w_vs_26w"].words(1.0).startswith("1 times as many uses")
-    assert BY_NAME["in_dunning"].words(1.0).endswith("now: yes")
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "text"),
-    [
-        (0.354, "share", "35 %"),
-        (129900.0, "cents", "1,299.00"),
-        (1.0, "flag", "yes"),
-        (0.0, "flag", "no"),
-        (0.25, "ratio", "0.2"),
-        (12.6, "days", "13"),
-        (1234.0, "count", "1,234"),
-        (-0.04, "days", "0"),
-        (-0.25, "slope", "-0.25"),
-        (math.nan, "flag", "unknown"),
-    ],
-)
-def test_values_are_written_as_their_unit_deserves(value, unit, text):
-    assert write_value(value, unit) == text
+def test_names_of_core_features_cannot_disturb_the_sentences():
+    (feature,) = [
+        f for f in catalog((1, 4), ("a[b/c]{d}",), TABLES) if f.name == "uses_of_a_b_c_d_1w"
+    ]
+    assert feature.sentence == "{value} [use/uses] of ab/cd in the last week"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from data.contracts import BILLING_INTERVALS, INSTANT, PRIORITIES, TABLES
 from data.engine import open_engine
 from features import build, engagement
 from features.build import build_features, measure
-from features.catalog import catalog, from_json
+from features.catalog import Feature, catalog, from_json
 from features.declare import FeatureSettings
 from features.measures import KEY, MEASURES
 
@@ -215,6 +215,12 @@ def test_a_planted_leak_is_caught(world, tmp_path, monkeypatch):
     honest = build_in(tmp_path / "honest", world)
     changed = world | {"usage": tampered(world["usage"], "delete", seed=3)}
     assert leaking_features(honest, build_in(tmp_path / "changed", changed)) == ["planted"]
+
+
+def test_every_feature_that_can_be_missing_says_what_is_missing(honest):
+    for feature in catalog(SETTINGS.windows, SETTINGS.core_features, MEASURES):
+        if np.isnan(honest[feature.name].to_numpy()).any():
+            assert feature.missing != Feature.missing, feature.name
 
 
 def test_every_feature_varies_somewhere_in_the_random_world(honest):

@@ -6,7 +6,6 @@ import datetime as dt
 import hashlib
 import html.parser
 import re
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.clock import Clock
+from features.declare import Feature
 from retention import ranking
 from retention.exports import csv_text, write_csv, write_parquet
 from retention.page import page, write_page
@@ -42,33 +42,31 @@ SETTINGS = ListSettings(
 NAN = float("nan")
 
 
-def feature(name: str, group: str, sentence: str, unit: str = "count", **more: Any) -> Any:
-    family = more.pop("family", "engagement")
-    terms = {"norm": None, "empty": 0.0} | more
-    return SimpleNamespace(
-        name=name, group=group, sentence=sentence, unit=unit, family=family, **terms
-    )
+def feature(name: str, group: str, sentence: str, unit: Any = "count", **terms: Any) -> Feature:
+    given = {"family": "engagement", "sources": ("usage",)} | terms
+    return Feature(name=name, group=group, sentence=sentence, unit=unit, **given)
 
 
 CATALOG = (
     feature("active_days_4w", "usage_decline",
-            "{value} active days in the last 4 weeks, usually {norm}", "days",
+            "{value} active [day/days] in the last 4 weeks", "days",
             norm="active_days_usual_4w"),
     feature("active_days_usual_4w", "usage_habit", "Usually {value} active days in 4 weeks",
             "days"),
-    feature("days_since_last_use", "usage_absence", "Last used the product {value} days ago",
-            "days", empty=NAN),
+    feature("days_since_last_use", "usage_absence", "Last used the product {value} [day/days] ago",
+            "days"),
     feature("features_used_4w", "usage_breadth", "{value} features used in the last 4 weeks"),
     feature("tickets_waiting", "support_waiting", "{value} tickets wait for a first reply",
             family="support"),
     feature("failed_payments_13w", "payment_failures", "{value} failed attempts in 13 weeks",
             family="payments"),
     feature("card_expires_before_renewal", "payment_method",
-            "Card expires before the next renewal: {value}", "flag", family="payments"),
+            "The card expires before the next renewal", "flag", family="payments",
+            zero="No card that expires before the next renewal"),
     feature("mrr_change_26w", "price", "The price changed by {value} in the last 26 weeks", "cents",
-            family="lifecycle", empty=NAN),
+            family="lifecycle"),
     feature("days_to_renewal", "renewal", "The contract renews in {value} days", "days",
-            family="lifecycle", empty=NAN),
+            family="lifecycle"),
 )  # fmt: skip
 
 
