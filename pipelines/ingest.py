@@ -13,6 +13,7 @@ from pipelines.stage import run_stage
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from data.sources.simulated import WorldSettings
     from pipelines.params import Params
 
 logger = logging.getLogger("ingest")
@@ -36,10 +37,18 @@ def read_source(params: Params, target: Path, truth: Path) -> dict[str, int]:
         from data.sources.oulad import read_oulad  # noqa: PLC0415
 
         return read_oulad(section.path, target, clock)
-    from data.sources.simulated import WorldSettings, simulate  # noqa: PLC0415
+    from data.sources.simulated import simulate  # noqa: PLC0415
 
-    world = WorldSettings(**section.simulated.model_dump(), currency=section.currency)
-    return simulate(world, clock, target, truth, params.snapshot.horizons)
+    return simulate(world_settings(params), clock, target, truth, params.snapshot.horizons)
+
+
+def world_settings(params: Params, **changes: int) -> WorldSettings:
+    """The simulated world by the parameters, with changes."""
+    from data.sources.simulated import Switches, WorldSettings  # noqa: PLC0415
+
+    values = params.ingest.simulated.model_dump() | changes
+    switches = Switches(**values.pop("switches"))
+    return WorldSettings(**values, switches=switches, currency=params.ingest.currency)
 
 
 def main() -> None:

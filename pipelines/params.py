@@ -53,15 +53,47 @@ class EngineParams(Section):
         return open_engine(self.name, self.threads, self.memory_limit)
 
 
+class SwitchesParams(Section):
+    """Patterns of the simulated world; see ``data.sources.simulated.Switches``."""
+
+    trials: bool
+    onboarding: bool
+    seasonality: bool
+    decline: bool
+    sudden_decline: bool
+    breadth: bool
+    trouble: bool
+    tone: bool
+    price_rises: bool
+    discounts: bool
+    plan_changes: bool
+    second_subscriptions: bool
+    interval_changes: bool
+    pauses: bool
+    renewals: bool
+    fixed_contracts: bool
+    competitor_shock: bool
+    card_expiry: bool
+    failed_payments: bool
+    revocations: bool
+    reactivations: bool
+    surveys: bool
+    interventions: bool
+    late_rows: bool
+    dirt: bool
+
+
 class SimulatedParams(Section):
     """The simulated world."""
 
     seed: NotNegative
-    customers: Positive
+    customers: Annotated[int, Field(ge=2, le=9_999_999)]
+    arrival_weeks: Annotated[int, Field(gt=4)]
     weeks: Positive
     start: dt.date
-    voluntary_per_month: Annotated[float, Field(ge=0, lt=0.5)]
-    involuntary_per_month: Annotated[float, Field(ge=0, lt=0.5)]
+    voluntary_per_month: Annotated[float, Field(ge=0, le=0.2)]
+    involuntary_per_month: Annotated[float, Field(ge=0, le=0.05)]
+    switches: SwitchesParams
 
 
 class IngestParams(Section):
@@ -118,7 +150,7 @@ class LightGBMParams(Section):
     """Parameters of LightGBM, by its own names."""
 
     learning_rate: Annotated[float, Field(gt=0, le=1)]
-    num_leaves: Annotated[int, Field(ge=2)]
+    num_leaves: Annotated[int, Field(ge=2, le=131072)]
     min_data_in_leaf: Positive
     feature_fraction: Annotated[float, Field(gt=0, le=1)]
     bagging_fraction: Annotated[float, Field(gt=0, le=1)]
@@ -276,9 +308,11 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadInputError(f"{path} is missing: run from the project's folder.") from error
-    except yaml.YAMLError as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         problem = " ".join(str(error).split())
         raise BadInputError(f"{path} is no valid YAML: {problem}.") from error
+    if not isinstance(values, dict):
+        raise BadInputError(f"{path} holds no sections: bring back the one of the repository.")
     return parse_params(values)
 
 

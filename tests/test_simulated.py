@@ -23,6 +23,7 @@ from data.clock import Clock
 from data.contracts import CAUSES, LOGS, TABLES
 from data.errors import BadInputError
 from data.sources.simulated import Switches, WorldSettings, simulate
+from data.sources.simulated.__main__ import draw_world
 from data.sources.simulated.draws import Draws, Topic, pick, whole
 from data.sources.simulated.logs import identifiers
 from data.sources.simulated.satisfaction import STATES, fall, fallen_state, transition_matrices
@@ -208,7 +209,8 @@ def test_involuntary_churn_follows_four_failed_attempts(small: World) -> None:
 
 def test_lost_customers_return_within_the_grace_period_and_long_after(small: World) -> None:
     log = small.log("subscriptions").sort_values("event_at", kind="stable")
-    log = log[log["subscription_id"].str.endswith("-1")]
+    ends_or_returns = {"cancel_scheduled", "cancelled", "cancel_revoked", "reactivated"}
+    log = log[log["subscription_id"].str.endswith("-1") & log["kind"].isin(ends_or_returns)]
     before = log.groupby("customer_id")[["kind", "event_at"]].shift()
     back = log["kind"] == "reactivated"
     assert (before.loc[back, "kind"] == "cancelled").all()
@@ -728,3 +730,15 @@ def test_as_many_sign_up_as_promised(customers: int, weeks: int) -> None:
     assert (arrivals < weeks).sum() == setting.signed_up
     if weeks == setting.arrival_weeks:
         assert setting.signed_up == customers
+
+
+def test_the_pictures_of_the_world_can_be_drawn(small: World, tmp_path: Path) -> None:
+    draw_world(small.folder, small.folder, tmp_path)
+    picture = (tmp_path / "patterns.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert 20_000 < len(picture) < 200_000
+
+
+def test_the_page_names_every_switch() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "world.md").read_text(encoding="utf-8")
+    assert [name for name in PATTERNS if f"`{name}`" not in page] == []

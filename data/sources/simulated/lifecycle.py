@@ -59,9 +59,9 @@ def start(scene: Scene, rows: IntArray, day: IntArray) -> None:
     state.status[rows] = ACTIVE
     state.start_day[rows] = state.anchor_day[rows] = day
     for name, value in {
-        "attempt": 0, "return_kind": 0, "addon": 0, "paused": False, "gone_week": LONG_AGO,
-        "switch_day": NEVER, "leave_day": NEVER, "return_day": NEVER, "resume_day": NEVER,
-        "contact_week": LONG_AGO,
+        "attempt": 0, "return_kind": 0, "addon": 0, "paused": False, "switch_day": NEVER,
+        "end_day": NEVER, "leave_day": NEVER, "return_day": NEVER, "resume_day": NEVER,
+        "gone_week": LONG_AGO, "contact_week": LONG_AGO,
     }.items():  # fmt: skip
         getattr(state, name)[rows] = value
 

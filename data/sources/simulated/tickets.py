@@ -56,59 +56,59 @@ def open_tickets(scene: Scene) -> None:
 def _write_ticket(scene: Scene, rows: IntArray, ordinal: int, u: FloatArray) -> None:
     """Write one ticket a customer. ``u`` holds uniform numbers, shape (19, len(rows))."""
     state = scene.state
-    hidden = state.hidden[rows]
-    trouble = in_trouble(hidden)
-    cause = np.select(
-        [trouble, scene.week - state.start_day[rows] // 7 <= 6, state.attempt[rows] > 0],
-        [0, 1, 2],
-        3,
-    )
+    trouble = in_trouble(state.hidden[rows])
+    early = scene.week - state.start_day[rows] // 7 <= 6
+    cause = np.select([trouble, early, state.attempt[rows] > 0], [0, 1, 2], 3)
     category = pick(u[0], _CATEGORY[cause])
-    day = np.maximum(pick(u[1], (5, 5, 5, 5, 5, 1, 1)), state.busy_day[rows] - scene.monday)
-    opened = scene.instant(scene.monday + day, 7.5 + 11.0 * u[2])
     priority = pick(u[3], np.where(trouble[:, None], [1, 4, 4, 1], [3, 6, 1, 0.1]))
+    score, tone = _voice(scene, rows, u[10], u[11])
+    columns = {
+        "ticket_id": pack(scene.traits.customers[rows], (scene.week, 4), (ordinal, 1)),
+        "category": category,
+        "channel": pick(u[13], (0.5, 0.35, 0.15)),
+    }
+    raised = np.minimum(priority + 1, len(PRIORITIES) - 1)
+    escalates = (u[9] < np.where(trouble, 0.2, 0.04)) & (raised > priority)
+    for step, (kind, chosen, when, author) in enumerate(_course(scene, rows, escalates, u)):
+        values = columns | {
+            "priority": np.where(escalates, raised, priority) if step > 1 else priority,
+            "text": _text(scene, rows, tone, category, u[12]) if kind == "opened" else MISSING,
+            "score": score if kind == "rated" else MISSING,
+        }
+        scene.write(
+            "tickets", rows[chosen], 20 * ordinal + step, when[chosen],
+            kind=_KINDS[kind], author=author,
+            **{
+                name: value[chosen] if isinstance(value, np.ndarray) else value
+                for name, value in values.items()
+            },
+        )  # fmt: skip
+
+
+def _course(
+    scene: Scene, rows: IntArray, escalates: BoolArray, u: FloatArray
+) -> list[tuple[str, BoolArray, IntArray, int]]:
+    """Steps of a ticket: what, at which tickets, when, by whom. In trouble all takes longer."""
+    trouble = in_trouble(scene.state.hidden[rows])
+    day = np.maximum(pick(u[1], (5, 5, 5, 5, 5, 1, 1)), scene.state.busy_day[rows] - scene.monday)
+    opened = scene.instant(scene.monday + day, 7.5 + 11.0 * u[2])
     reply = opened + scene.hours(np.where(trouble, 20.0, 5.0) * np.exp(0.8 * normal(u[4])))
     solved = reply + scene.hours(np.where(trouble, 110.0, 22.0) * np.exp(0.9 * normal(u[5])))
     reopens = u[6] < np.where(trouble, 0.22, 0.07)
     reopened = solved + scene.hours(10.0 + 60.0 * u[7])
     again = reopened + scene.hours(20.0 + 120.0 * u[8])
-    final = np.where(reopens, again, solved)
-    escalates = (u[9] < np.where(trouble, 0.2, 0.04)) & (priority < len(PRIORITIES) - 1)
-    score, tone = _voice(scene, rows, u[10], u[11])
-    text = _text(scene, rows, tone, category, u[12])
+    rated = np.where(reopens, again, solved) + scene.hours(1.0 + 20.0 * u[17])
     everyone = np.ones(len(rows), dtype=np.bool_)
-    common = {
-        "ticket_id": pack(scene.traits.customers[rows], (scene.week, 4), (ordinal, 1)),
-        "category": category,
-        "priority": priority,
-        "channel": pick(u[13], (0.5, 0.35, 0.15)),
-    }
-    raised = np.minimum(priority + 1, len(PRIORITIES) - 1)
-    steps: list[tuple[str, BoolArray, IntArray, int, dict[str, object]]] = [
-        ("opened", everyone, opened, _CUSTOMER, {"text": text}),
-        ("replied", everyone, reply, _AGENT, {}),
-        ("priority_changed", escalates, reply + scene.hours(0.1), _AGENT, {"priority": raised}),
-        ("replied", u[14] < 0.35, reply + scene.hours(0.2 + 3.0 * u[15]), _CUSTOMER, {}),
-        ("solved", everyone, solved, _AGENT, {}),
-        ("reopened", reopens, reopened, _CUSTOMER, {}),
-        ("solved", reopens, again, _AGENT, {}),
-        (
-            "rated",
-            u[16] < 0.28,
-            final + scene.hours(1.0 + 20.0 * u[17]),
-            _CUSTOMER,
-            {"score": score},
-        ),
+    return [
+        ("opened", everyone, opened, _CUSTOMER),
+        ("replied", everyone, reply, _AGENT),
+        ("priority_changed", escalates, reply + scene.hours(0.1), _AGENT),
+        ("replied", u[14] < 0.35, reply + scene.hours(0.2 + 3.0 * u[15]), _CUSTOMER),
+        ("solved", everyone, solved, _AGENT),
+        ("reopened", reopens, reopened, _CUSTOMER),
+        ("solved", reopens, again, _AGENT),
+        ("rated", u[16] < 0.28, rated, _CUSTOMER),
     ]
-    for step, (kind, chosen, when, author, extra) in enumerate(steps):
-        columns = {
-            name: value[chosen] if isinstance(value, np.ndarray) else value
-            for name, value in (common | {"text": MISSING} | extra).items()
-        }
-        scene.write(
-            "tickets", rows[chosen], 20 * ordinal + step, when[chosen],
-            kind=_KINDS[kind], author=author, **columns,
-        )  # fmt: skip
 
 
 def _voice(

@@ -158,17 +158,30 @@ def draw_traits(
         taste=_taste(draws, customers),
         weekend=np.where(switches.seasonality, 0.08 + 0.4 * next(u) ** 3, 1.0),
         plan=plan,
-        seats=np.maximum(1, np.array(_SEATS)[segment] * np.exp(0.6 * normal(next(u)))).astype(
-            np.int64
-        ),
         term_days=term,
-        ends=(next(u) < 0.12) & (term == YEAR) & (segment == 2) & switches.fixed_contracts,
-        discount=np.where(discounted, 0.1 * whole(next(u), 1, 4), 0.0),
-        discount_days=np.array([90, 180, 365])[pick(next(u), (0.4, 0.3, 0.3))],
+        **_contract_traits(settings, u, segment, term, discounted),
         **_payment_traits(settings, u, segment, involuntary_scale),
         survey_week=whole(next(u), 0, 12),
         contact_effect=np.array([-1.3, 0.0, 0.7])[pick(next(u), (0.42, 0.44, 0.14))],
     )
+
+
+def _contract_traits(
+    settings: WorldSettings,
+    u: Iterator[FloatArray],
+    segment: IntArray,
+    term: IntArray,
+    discounted: BoolArray,
+) -> dict[str, Any]:
+    """What a customer buys, and for how long. ``u`` yields uniform numbers."""
+    seats = np.array(_SEATS)[segment] * np.exp(0.6 * normal(next(u)))
+    fixed = (next(u) < 0.12) & (term == YEAR) & (segment == 2)
+    return {
+        "seats": np.maximum(1, seats).astype(np.int64),
+        "ends": fixed & settings.switches.fixed_contracts,
+        "discount": np.where(discounted, 0.1 * whole(next(u), 1, 4), 0.0),
+        "discount_days": np.array([90, 180, 365])[pick(next(u), (0.4, 0.3, 0.3))],
+    }
 
 
 def _payment_traits(

@@ -24,6 +24,7 @@ from data.contracts import (
 )
 from data.errors import BadInputError
 from data.files import replaced
+from data.progress import progress
 from data.sources.simulated import lifecycle, programme
 from data.sources.simulated.billing import DECLINE_CODES, bill, charge_start
 from data.sources.simulated.changes import change
@@ -125,10 +126,8 @@ def simulate(
             path = stack.enter_context(replaced(truth / "truth.parquet"))
             schema = _truth_schema(clock, horizons)
             files["truth"] = stack.enter_context(TableFile(path, schema))
-        for week in range(settings.weeks):
+        for week in progress(range(settings.weeks), "simulated weeks", logger):
             world.run_week(week, files, horizons)
-            if week % 26 == 25:
-                logger.info("simulated %d of %d weeks", week + 1, settings.weeks)
     counts = {name: file.rows for name, file in files.items()}
     for name in names:
         if not counts[name]:

@@ -1,0 +1,46 @@
+"""``make simulate``: write a simulated world of any size, outside the pipeline.
+
+Its raw logs are read back with ``ingest.source: files``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from data.files import replaced_folder
+from data.sources.simulated import simulate
+from pipelines.ingest import world_settings
+from pipelines.params import load_params
+from pipelines.stage import run_stage
+
+logger = logging.getLogger("simulate")
+
+
+def main() -> None:
+    """Simulate as many customers and weeks as asked for."""
+    params = load_params()
+    world = params.ingest.simulated
+    parser = argparse.ArgumentParser(prog="python -m pipelines.simulate", description=__doc__)
+    parser.add_argument("--customers", type=int, default=world.customers)
+    parser.add_argument("--weeks", type=int, default=world.weeks)
+    parser.add_argument("--target", type=Path, default=Path("tmp/simulated"))
+    asked = parser.parse_args()
+    settings = world_settings(
+        params, customers=asked.customers, weeks=asked.weeks, arrival_weeks=asked.weeks
+    )
+    with replaced_folder(asked.target) as folder:
+        rows = simulate(
+            settings,
+            params.clock.clock,
+            folder / "raw",
+            folder / "truth",
+            params.snapshot.horizons,
+        )
+    for name, count in rows.items():
+        logger.info("%d rows of %s in %s", count, name, asked.target)
+
+
+if __name__ == "__main__":
+    run_stage(main)
