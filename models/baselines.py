@@ -116,7 +116,7 @@ class LinearScorer:
             return np.asarray(self.regression.decision_function(prepared), dtype=np.float64)
 
 
-def logistic_learner(penalties: tuple[float, ...] = (1e-3, 1e-2, 1e-1)) -> Learner:
+def logistic_learner(penalties: tuple[float, ...] = (1e-3, 1e-2)) -> Learner:
     """Return the learner of logistic regressions: scikit-learn, ridge penalty.
 
     Counts and money are skewed: features enter as ``sign(x) * log(1 + |x|)``, imputed by the median

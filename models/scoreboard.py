@@ -19,6 +19,7 @@ SHOWN = {
     "lift_at_capacity": "lift at capacity",
     "mrr_caught_at_capacity": "MRR caught at capacity",
 }
+ATTAINABLE = {"log_loss": "log loss", "average_precision": "average precision"}
 
 
 def markdown_tables(report: Mapping[str, Any], labels: Sequence[str]) -> str:
@@ -53,6 +54,32 @@ def markdown_tables(report: Mapping[str, Any], labels: Sequence[str]) -> str:
                 lines.append(f"| {model.replace('_', ' ')} | {figures} |")
             lines.append("")
     return "\n".join(lines)
+
+
+def attainable_table(shares: Mapping[str, Any]) -> str:
+    """Write what share of the attainable skill the model reaches, a row a cause and horizon.
+
+    Parameters
+    ----------
+    shares
+        Ceiling -> cause -> horizon -> metric, from ``models.attainable.attainable_shares``.
+    """
+    columns = [(ceiling, metric) for ceiling in shares for metric in ATTAINABLE]
+    lines = [
+        "### Share of the attainable skill",
+        "",
+        "| cause, horizon | "
+        + " | ".join(f"{ATTAINABLE[m]}, {c.replace('_', ' ')}" for c, m in columns)
+        + " |",
+        "| --- |" + " ---: |" * len(columns),
+    ]
+    first = next(iter(shares.values()))
+    for cause in CAUSES:
+        for label in first[cause]:
+            values = [shares[ceiling][cause][label][metric] for ceiling, metric in columns]
+            cells = " | ".join("-" if v is None else f"{v:.0%}" for v in values)
+            lines.append(f"| {cause} {label} | {cells} |")
+    return "\n".join([*lines, ""])
 
 
 def with_interval(estimate: Mapping[str, float | None], metric: str) -> str:

@@ -6,33 +6,39 @@ import csv
 import io
 import json
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from data.contracts import INSTANT
 from data.files import replaced_folder, write_table, write_text
+from models.attainable import ORACLE, attainable_shares, ceiling_figures, with_oracle
 from models.backtest import backtest, learners
+from models.baselines import BASE_RATE
+from models.boosters import NAME
 from models.evaluation import report
 from models.pictures import calibration_picture, weekly_picture
-from models.scoreboard import flat_metrics, markdown_tables
+from models.scoreboard import attainable_table, flat_metrics, markdown_tables
 from models.split import rolling_blocks
 from pipelines.catalog import load_catalog, monotone_signs
 from pipelines.dataset import customers_now, load_history, newest_cutoff
 from pipelines.params import load_params
-from pipelines.paths import BACKTEST, REPORTS
+from pipelines.paths import BACKTEST, REPORTS, TRUTH
 from pipelines.settings import evaluation_settings, labels, model_settings, split_settings
 from pipelines.stage import run_stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
-
-    import pandas as pd
 
     from data.clock import Clock
+    from pipelines.params import Params
 
 logger = logging.getLogger("evaluate")
+# Measured once, by `make ceiling`.
+OBSERVABLE_CEILING = Path(__file__).with_name("observable_ceiling.json")
 RECENCY_FEATURE = "days_since_last_use"
 
 
@@ -41,6 +47,33 @@ def scored_table(table: pd.DataFrame, clock: Clock) -> pa.Table:
     stored = pa.Table.from_pandas(table, preserve_index=False)
     instants = pa.array(clock.cutoff_us(table["cutoff"].to_numpy()), pa.int64()).cast(INSTANT)
     return stored.set_column(stored.schema.get_field_index("cutoff"), "cutoff", instants)
+
+
+def read_truth(clock: Clock) -> pd.DataFrame | None:
+    """True risks of snapshots in a simulated world, cutoffs as numbers; None elsewhere."""
+    path = TRUTH / "truth.parquet"
+    if not path.exists():
+        return None
+    truth = pd.read_parquet(path)
+    cutoff = clock.period_of(np.asarray(truth["cutoff"].astype("int64"), dtype=np.int64))
+    return truth.assign(cutoff=cutoff)
+
+
+def world_of(params: Params) -> dict[str, Any]:
+    """What makes the world as hard as it is: its settings but for its size and seed."""
+    size = {"seed", "customers", "arrival_weeks", "weeks", "start"}
+    return params.ingest.simulated.model_dump(mode="json", exclude=size)
+
+
+def attainable(pooled: Mapping[str, Any], params: Params) -> dict[str, Any]:
+    """Share of the attainable skill that the model reaches, by ceiling."""
+    reached = ceiling_figures(pooled, NAME, BASE_RATE)
+    full = ceiling_figures(pooled, ORACLE, BASE_RATE)
+    shares = {"full_information": attainable_shares(reached, full)}
+    observable = json.loads(OBSERVABLE_CEILING.read_text(encoding="utf-8"))
+    if observable["world"] == world_of(params):
+        shares["observable"] = attainable_shares(reached, observable["skill"])
+    return shares
 
 
 def write_plots(measured: Mapping[str, Any], horizons: tuple[str, ...], folder: Path) -> None:
@@ -86,21 +119,27 @@ def main() -> None:
     recency = RECENCY_FEATURE if RECENCY_FEATURE in data.feature_names else None
     result = backtest(data, blocks, learners(settings, recency), settings)
     table = scored_table(result.table, clock)
-    named = result.table.assign(cutoff=[clock.cutoff_at(k).date() for k in result.table["cutoff"]])
+    truth = read_truth(clock)
+    scored = result.table if truth is None else with_oracle(result.table, truth)
+    named = scored.assign(cutoff=[clock.cutoff_at(k).date() for k in scored["cutoff"]])
     measured = report(named, horizons, evaluation_settings(params, customers_now()))
     measured["notes"] = [
         {"block": block, "model": model, "note": note} for block, model, note in result.notes
     ]
     tables = markdown_tables(measured, horizons)
+    if truth is not None:
+        measured["attainable"] = attainable(measured["pooled"], params)
+        tables += attainable_table(measured["attainable"])
     with replaced_folder(BACKTEST) as folder:
         write_table(table, folder / "test_scores.parquet")
     with replaced_folder(REPORTS / "evaluation") as folder:
         write_text(json.dumps(measured, indent=1) + "\n", folder / "evaluation.json")
         write_text(tables, folder / "evaluation.md")
         write_plots(measured, horizons, folder)
-    write_text(
-        json.dumps({"test": flat_metrics(measured)}, indent=2) + "\n", REPORTS / "metrics.json"
-    )
+    figures = {"test": flat_metrics(measured)}
+    if truth is not None:
+        figures["attainable"] = measured["attainable"]
+    write_text(json.dumps(figures, indent=2) + "\n", REPORTS / "metrics.json")
     logger.info("Test weeks of %d block(s):\n\n%s", len(blocks), tables)
 
 

@@ -1,0 +1,100 @@
+"""How much of what could be known the model knows: skill against ceilings, in a simulated world.
+
+Where the truth is known, the skill of a model has two ceilings. *Full information*: the oracle,
+which knows all that the world knows at the cutoff, the unobservable satisfaction included.
+*Observable*: our own procedure trained on many times the customers, measured once and kept as
+figures; more data of the same kind would not bring more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from data.contracts import CAUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ORACLE = "oracle"
+# Metrics and whether less is better.
+METRICS = {"log_loss": True, "average_precision": False}
+KEYS = ["customer_id", "cutoff"]
+
+
+def with_oracle(table: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
+    """Add the true risks to scored test snapshots, as one more model.
+
+    Parameters
+    ----------
+    table
+        ``models.backtest.Backtest.table``.
+    truth
+        ``customer_id``, ``cutoff`` (as in ``table``) and ``risk_<cause>_<label>``.
+
+    Returns
+    -------
+    DataFrame
+        The table with the rows of the model ``oracle`` at its end. Snapshots without a truth are
+        taken from every model, so that all are measured on the same ones.
+    """
+    risks = [name for name in truth.columns if name.startswith("risk_")]
+    known = table.merge(truth[KEYS], on=KEYS)
+    one = known[known["model"] == known["model"].iloc[0]]
+    oracle = one.drop(columns=risks).merge(truth[KEYS + risks], on=KEYS).assign(model=ORACLE)
+    both: pd.DataFrame = pd.concat([known, oracle[known.columns]], ignore_index=True)
+    return both
+
+
+def skill(value: float, base: float, *, less_is_better: bool) -> float:
+    """Improvement over the base rate, as a share of the base where less is better."""
+    return (base - value) / base if less_is_better else value - base
+
+
+def ceiling_figures(pooled: Mapping[str, Any], model: str, base: str) -> dict[str, Any]:
+    """Skill of one model: cause -> horizon -> metric; None where it is not defined.
+
+    Parameters
+    ----------
+    pooled
+        ``pooled`` of ``models.evaluation.report``.
+    model, base
+        Names of the model and of the base rate in it.
+    """
+    figures: dict[str, Any] = {cause: {} for cause in CAUSES}
+    for cause in CAUSES:
+        for label, cell in pooled[model][cause].items():
+            figures[cause][label] = {}
+            for metric, less in METRICS.items():
+                value = cell[metric]["value"]
+                floor = pooled[base][cause][label][metric]["value"]
+                known = value is not None and floor is not None
+                figures[cause][label][metric] = (
+                    skill(value, floor, less_is_better=less) if known else None
+                )
+    return figures
+
+
+def attainable_shares(reached: Mapping[str, Any], ceiling: Mapping[str, Any]) -> dict[str, Any]:
+    """Share of the skill of a ceiling that a model reaches: cause -> horizon -> metric.
+
+    Parameters
+    ----------
+    reached, ceiling
+        From ``ceiling_figures``. A ceiling without skill gives None.
+    """
+    return {
+        cause: {
+            label: {
+                metric: _share(value, ceiling[cause].get(label, {}).get(metric))
+                for metric, value in cell.items()
+            }
+            for label, cell in by_label.items()
+        }
+        for cause, by_label in reached.items()
+    }
+
+
+def _share(value: float | None, most: float | None) -> float | None:
+    return None if value is None or most is None or most <= 0 else value / most

@@ -1,0 +1,69 @@
+"""``make ceiling``: the observable ceiling of the simulated world, measured once.
+
+Our own procedure, trained on 20 times the customers, in a scratch folder. What it reaches is what
+can be reached from the logs alone; ``evaluate`` reads the figures. Run it again when the difficulty
+of the world or the procedure changes; it takes the better part of an hour.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data.files import write_text
+from models.attainable import ceiling_figures
+from models.backtest import backtest, learners
+from models.baselines import BASE_RATE
+from models.boosters import NAME
+from models.evaluation import report
+from models.split import rolling_blocks
+from pipelines import featurize, ingest, snapshot, validate
+from pipelines.catalog import load_catalog, monotone_signs
+from pipelines.dataset import customers_now, load_history, newest_cutoff
+from pipelines.evaluate import OBSERVABLE_CEILING, world_of
+from pipelines.params import Params, load_params
+from pipelines.paths import PARAMS_FILE
+from pipelines.settings import evaluation_settings, labels, model_settings, split_settings
+from pipelines.stage import run_stage
+
+TIMES = 20
+logger = logging.getLogger("ceiling")
+
+
+def measure(params: Params) -> dict[str, Any]:
+    """Skill of the model on test weeks, from the features in the current folder."""
+    clock, horizons = params.clock.clock, labels(params)
+    data = load_history(clock, horizons)
+    settings = model_settings(params, monotone_signs(load_catalog()))
+    blocks = rolling_blocks(int(data.cutoff.min()), newest_cutoff(clock), split_settings(params))
+    rivals = {name: learner for name, learner in learners(settings, None).items()
+              if name in {NAME, BASE_RATE}}  # fmt: skip
+    result = backtest(data, blocks, rivals, settings)
+    measured = report(result.table, horizons, evaluation_settings(params, customers_now()))
+    return ceiling_figures(measured["pooled"], NAME, BASE_RATE)
+
+
+def main() -> None:
+    """Simulate, featurize and backtest the larger world, write its figures."""
+    params = load_params()
+    values = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+    values["ingest"]["simulated"]["customers"] *= TIMES
+    values["evaluate"]["resamples"] = 20
+    with tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch, contextlib.chdir(scratch):
+        Path(PARAMS_FILE).write_text(yaml.safe_dump(values), encoding="utf-8")
+        for stage in (ingest, validate, snapshot, featurize):
+            logger.info("%s, with %d times the customers", stage.__name__, TIMES)
+            stage.main()
+        skill = measure(load_params())
+    figures = {"world": world_of(params), "times_the_customers": TIMES, "skill": skill}
+    write_text(json.dumps(figures, indent=2) + "\n", OBSERVABLE_CEILING)
+
+
+if __name__ == "__main__":
+    run_stage(main)
