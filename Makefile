@@ -60,6 +60,22 @@ lint: $(VENV)/.installed-dev ## Check style and types
 ui: setup ## Open the MLflow UI on 127.0.0.1 (PORT=5000)
 	mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
 
+.PHONY: simulate
+simulate: setup ## Write a simulated world to tmp/simulated (CUSTOMERS=1000000 WEEKS=104)
+	python -m pipelines.simulate $(if $(CUSTOMERS),--customers $(CUSTOMERS)) $(if $(WEEKS),--weeks $(WEEKS))
+
+.PHONY: week
+week: setup ## Let the simulated world live on for one week; then run make again
+	@python -m pipelines.week
+
+.PHONY: ceiling
+ceiling: setup ## Measure the observable ceiling of the simulated world anew (about an hour)
+	python -m pipelines.ceiling
+
+.PHONY: bench
+bench: setup ## Measure speed and memory; results in reports/bench
+	python -m pipelines.bench
+
 .PHONY: clean
 clean: ## Remove what the pipeline wrote (not the released lists nor mlflow.db)
 	rm -rf data/raw data/truth data/clean data/quarantine data/snapshots data/periods data/features \

@@ -12,7 +12,9 @@ from data.clock import MICROSECONDS_PER_DAY
 from data.contracts import CAUSES, INSTANT
 from data.errors import BadInputError
 from data.lifetimes import (
+    INVOLUNTARY,
     NEVER,
+    VOLUNTARY,
     LiveSpans,
     Spells,
     contract_spans,
@@ -229,9 +231,14 @@ def _check_somebody(
             f"Nobody is a customer on {clock.cutoff_at(cutoffs.as_of).date()}, the newest cutoff, "
             f"by the {log} log: check that the log is complete, or set snapshot.as_of earlier."
         )
-    if (spells.stop_us == NEVER).all():
+    # A contract that ran out is no churn.
+    if not np.isin(spells.cause, (VOLUNTARY, INVOLUNTARY)).any():
+        advice = {
+            "contract": "check that it holds the cancellations of past customers (kinds "
+            "cancel_scheduled and cancelled), or choose snapshot.rule: inactivity",
+            "inactivity": "bring a longer history, or lower snapshot.silent_periods",
+        }
         raise BadInputError(
-            f"Nobody churned in the whole {log} log, so there is nothing to learn from: check that "
-            "it holds the cancellations of past customers (kinds cancel_scheduled and cancelled), "
-            "or choose snapshot.rule: inactivity."
+            f"Nobody churned in the whole {log} log, in {len(spells.cause):,} lifetimes, so there "
+            f"is nothing to learn from: {advice[settings.rule]}."
         )

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from data.errors import BadInputError
 from models.dataset import RiskData, outcome_codes
 from pipelines.paths import FEATURES, SNAPSHOTS
 
@@ -29,9 +30,26 @@ def load_history(clock: Clock, labels: tuple[str, ...]) -> RiskData:
         Numbers the cutoffs.
     labels
         Of the horizons.
+
+    Raises
+    ------
+    BadInputError
+        If no outcome is known yet, or the files come from other parameters or runs.
     """
-    outcomes = pq.read_table(SNAPSHOTS / "outcomes.parquet")
+    path = SNAPSHOTS / "outcomes.parquet"
+    outcomes = pq.read_table(path)
+    if absent := {f"outcome_{label}" for label in labels} - set(outcomes.column_names):
+        raise BadInputError(
+            f"{path} lacks {', '.join(sorted(absent))}: snapshot.horizons changed since it was "
+            "written; run dvc repro."
+        )
     known = outcomes[f"outcome_{labels[0]}"].is_valid()
+    if not pc.any(known).as_py():
+        raise BadInputError(
+            f"None of the {outcomes.num_rows:,} snapshots in {path} has a known outcome within "
+            f"{labels[0]}: bring a longer history, or set snapshot.as_of later or "
+            "snapshot.horizons shorter."
+        )
     outcomes = outcomes.filter(known)
     snapshots = pq.read_table(SNAPSHOTS / "snapshots.parquet").filter(known)
     codes = [outcome_codes(outcomes[f"outcome_{label}"].to_pylist()) for label in labels]
@@ -82,9 +100,13 @@ def _feature_matrix(
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     """Feature names and float32 matrix of the chosen rows, a column at a time to save memory."""
     file = pq.ParquetFile(FEATURES / "features.parquet")
-    keys = file.read(list(KEYS)).filter(rows)
-    if not all(keys[key].equals(snapshots[key]) for key in KEYS):
-        raise ValueError("features.parquet does not hold the snapshots' rows in their order.")
+    keys = file.read(list(KEYS))
+    same = len(keys) == len(rows)
+    if not same or any(not keys[key].filter(rows).equals(snapshots[key]) for key in KEYS):
+        raise BadInputError(
+            f"{FEATURES / 'features.parquet'} does not hold the rows of the snapshots: they were "
+            "taken anew since; run dvc repro."
+        )
     names = tuple(name for name in file.schema_arrow.names if name not in KEYS)
     X = np.empty((snapshots.num_rows, len(names)), dtype=np.float32)
     for position, name in enumerate(names):

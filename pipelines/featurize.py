@@ -6,7 +6,7 @@ from data.files import replaced_folder
 from features.build import build_features
 from features.declare import FeatureSettings
 from pipelines.params import load_params
-from pipelines.paths import CLEAN, FEATURES, PERIODS, SNAPSHOTS, tables_in
+from pipelines.paths import CLEAN, FEATURES, PERIODS, SNAPSHOTS, needed, tables_in
 from pipelines.stage import run_stage
 
 
@@ -21,7 +21,7 @@ def main() -> None:
     ):
         build_features(
             tables_in(CLEAN),
-            SNAPSHOTS / "snapshots.parquet",
+            needed(SNAPSHOTS / "snapshots.parquet"),
             target,
             periods,
             engine,

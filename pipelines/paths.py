@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from data.errors import BadInputError
+
 RAW = Path("data/raw")
 TRUTH = Path("data/truth")
 CLEAN = Path("data/clean")
@@ -15,11 +17,28 @@ MODEL = Path("data/model")
 BACKTEST = Path("data/backtest")
 SCORES = Path("data/scores")
 REPORTS = Path("reports")
+# Broken rows of a run that stopped: the quarantine stays that of the last run that went well.
+REFUSED = REPORTS / "refused"
 
 PARAMS_FILE = Path("params.yaml")
 LOCK_FILE = Path("dvc.lock")
 
 
 def tables_in(folder: Path) -> dict[str, Path]:
-    """Tables that lie in a folder, by name."""
-    return {path.stem: path for path in sorted(folder.glob("*.parquet"))}
+    """Tables that lie in a folder, by name; BadInputError if there is none."""
+    tables = {path.stem: path for path in sorted(folder.glob("*.parquet"))}
+    if not tables:
+        raise BadInputError(missing(str(folder)))
+    return tables
+
+
+def needed(path: Path) -> Path:
+    """Return the path of an earlier output; BadInputError if it is not there."""
+    if not path.exists():
+        raise BadInputError(missing(str(path)))
+    return path
+
+
+def missing(output: str) -> str:
+    """Say that an earlier stage's output is not there."""
+    return f"{output} is missing: run the stages before this one (dvc repro runs what is missing)."

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +102,9 @@ def lineage(params: Params) -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str:
-    """What git says, or nothing where there is no repository."""
+    """What git says, or nothing where there is no git or no repository."""
+    if shutil.which("git") is None:
+        return ""
     done = subprocess.run(  # noqa: S603
         ["git", *arguments],  # noqa: S607
         capture_output=True,

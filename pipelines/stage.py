@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+import duckdb
 
 from data.errors import BadInputError
+from pipelines.paths import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +28,8 @@ def run_stage(stage: Callable[[], object]) -> None:
     Parameters
     ----------
     stage
-        Does the work; a ``BadInputError`` that it raises is shown without a traceback.
+        Does the work; a ``BadInputError`` that it raises is shown without a traceback, and so are
+        an earlier stage's output that is not there and an engine short of memory.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
@@ -35,5 +40,16 @@ def run_stage(stage: Callable[[], object]) -> None:
     try:
         stage()
     except BadInputError as error:
-        sys.stderr.write(f"Error: {error}\n")
-        sys.exit(1)
+        _stop(str(error))
+    except FileNotFoundError as error:
+        output = re.search(r"\b(data|reports)/[\w./-]*\w", str(error))
+        if output is None:
+            raise
+        _stop(missing(output[0]))
+    except duckdb.OutOfMemoryException:
+        _stop("params.yaml: engine.memory_limit is too low for these logs: raise it.")
+
+
+def _stop(sentence: str) -> NoReturn:
+    sys.stderr.write(f"Error: {sentence}\n")
+    sys.exit(1)

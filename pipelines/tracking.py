@@ -144,7 +144,7 @@ def log_review(review: Review, uri: str, experiment: str) -> dict[str, str]:
         If the store can't be reached or written; the pipeline's files are not touched.
     """
     # MLflow's hints are for whoever writes this module, not for whoever runs it.
-    warnings.filterwarnings("ignore", category=UserWarning, module="mlflow")
+    warnings.filterwarnings("ignore", message=r"(?s).*(Add type hints|multiple ways)")
     try:
         mlflow.set_tracking_uri(uri)
         client = MlflowClient(uri)

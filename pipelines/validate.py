@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 
-from data.files import write_text
+from data.files import replaced, write_text
 from data.quality import QualitySettings, validate
 from pipelines.params import load_params
-from pipelines.paths import CLEAN, QUARANTINE, RAW, REPORTS
+from pipelines.paths import CLEAN, QUARANTINE, RAW, REFUSED, REPORTS
 from pipelines.stage import run_stage
 
 logger = logging.getLogger("validate")
@@ -21,7 +21,9 @@ def main() -> None:
         params.validate_.share_limit, params.validate_.share_limits, params.clock.lateness_days
     )
     with params.engine.open() as engine:
-        report = validate(RAW, CLEAN, QUARANTINE, engine, params.clock.clock, settings)
+        report = validate(RAW, CLEAN, REFUSED, engine, params.clock.clock, settings)
+    with replaced(QUARANTINE) as folder:
+        REFUSED.rename(folder)
     write_text(json.dumps(report, indent=2) + "\n", REPORTS / "quality.json")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from project import SMALL, STAGES, Project
+from project import ROOT, SMALL, STAGES, Project
 
 from data.contracts import CAUSES, TABLES
 from models.boosters import load_model, model_digest
@@ -147,3 +148,44 @@ def test_threads_change_no_byte_of_features_model_and_list(done: Project, tmp_pa
     assert one.keys() == two.keys()
     assert [path for path in one if one[path] != two[path]] == []
     assert model_digest(done / "data/model") == model_digest(other / "data/model")
+
+
+def test_no_stage_but_evaluate_looks_at_the_truth(tmp_path: Any) -> None:
+    project = Project(tmp_path / "blind", SMALL)
+    project.run("ingest")
+    looked: list[str] = []
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in {"open", "os.listdir", "os.scandir"} and "truth" in str(arguments[0]):
+            looked.append(event)
+
+    # Native readers raise no such event: for them the truth is gone altogether.
+    (project / "data/truth").rename(project / "elsewhere")
+    (project / "data/truth").mkdir()
+    sys.addaudithook(hook)
+    project.run("validate", "snapshot", "featurize", "train", "score")
+    assert looked == []
+    assert list((project / "data/truth").iterdir()) == []
+    assert looked, "the hook sees nothing, so the assertion above holds for no reason"
+
+
+def test_the_share_of_attainable_skill_is_reported(done: Project) -> None:
+    attainable = json.loads((done / "reports/metrics.json").read_text())["attainable"]
+    for cause in CAUSES:
+        for cell in attainable["full_information"][cause].values():
+            assert set(cell) == {"log_loss", "average_precision"}
+    # So small a world teaches little, but some of what the oracle knows about payments.
+    assert 0 < attainable["full_information"]["involuntary"]["4w"]["log_loss"] < 1
+    assert (
+        "Share of the attainable skill" in (done / "reports/evaluation/evaluation.md").read_text()
+    )
+
+
+def test_a_week_more_changes_one_number_of_the_parameters(tmp_path: Any) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    project = Project.__new__(Project)
+    project.folder = tmp_path
+    project.run("week", "week")
+    after = (tmp_path / "params.yaml").read_text(encoding="utf-8")
+    assert after == text.replace("    weeks: 156 ", "    weeks: 158 ")

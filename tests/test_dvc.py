@@ -1,0 +1,211 @@
+"""The stages under DVC, in a clone: what runs again and what does not, experiments, real input."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from project import ROOT, SMALL, STAGES, Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+pytestmark = pytest.mark.slow
+
+SHARED = Path(os.environ.get("CHURN_RISK_SHARED_DATA", ROOT.parent / "shared" / "data"))
+OULAD = (
+    'snapshot={as_of: "2014-05-19", horizons: [1, 2, 4], undo_days: 0, thin_every: 1}',
+    "featurize.windows=[1,2,4]",
+    "train={stop_periods: 4, calibrate_periods: 4, test_periods: 4, min_events: 30}",
+    "score.contact_cost=0",
+)
+NOTHING = "Data and pipelines are up to date."
+
+
+class Clone:
+    """A clone with its own git history, in which DVC runs as people run it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # What is not committed yet is tested too.
+        listing = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        for name in self._run(*listing, at=ROOT).stdout.split("\0"):
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        self.set({})
+        self.git("init", "--quiet")
+        self.commit()
+
+    def set(self, overrides: Mapping[str, Any]) -> Project:
+        """Write params.yaml: those of a small world, but for some."""
+        return Project(self.folder, SMALL | dict(overrides))
+
+    def restore(self) -> None:
+        """Go back to the committed state."""
+        self.git("checkout", "--force", "--quiet", ".")
+        self.dvc("checkout", "--force")
+
+    def git(self, *arguments: str) -> str:
+        identity = ("-c", "user.name=Tester", "-c", "user.email=tester@example.com")
+        return self._run("git", *identity, *arguments).stdout
+
+    def commit(self) -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", "A state")
+
+    def dvc(self, *arguments: str) -> str:
+        """Run DVC and return all that it and the stages say; they must go well."""
+        done = self.dvc_done(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def dvc_done(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self._run(sys.executable, "-m", "dvc", *arguments, check=False)
+
+    def _run(
+        self, *command: str, check: bool = True, at: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        # The stages import from where they stand, and know nothing of a run around them.
+        outside = ("PYTHON", "DVC_", "MLFLOW_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(outside)}
+        beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.run(  # noqa: S603 - the command is ours
+            command,
+            cwd=at or self.folder,
+            env=kept | {"PATH": beside, "OMP_WAIT_POLICY": "passive"},
+            capture_output=True,
+            text=True,
+            check=check,
+        )
+
+    def mlflow_runs(self) -> int:
+        """How many pipeline states MLflow holds, experiments included, children not."""
+        with closing(sqlite3.connect(self.folder / "mlflow.db")) as store:
+            (runs,) = store.execute(
+                "select count(*) from runs where run_uuid not in "
+                "(select run_uuid from tags where key = 'mlflow.parentRunId')"
+            ).fetchone()
+        return int(runs)
+
+    def __truediv__(self, path: str) -> Path:
+        return self.folder / path
+
+
+def stages_run(said: str) -> list[str]:
+    """Stages that DVC ran, in order."""
+    return [stage for stage in STAGES if f"Running stage '{stage}'" in said]
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone of which the pipeline has run once on a small simulated world."""
+    made = Clone(tmp_path_factory.mktemp("clone"))
+    assert stages_run(made.dvc("repro")) == list(STAGES)
+    made.commit()
+    return made
+
+
+@pytest.fixture
+def clone(first_run: Clone) -> Iterator[Clone]:
+    """The state after the first run, whatever a test before did."""
+    yield first_run
+    first_run.restore()
+
+
+def test_a_second_run_runs_nothing_and_logs_nothing(clone: Clone) -> None:
+    assert clone.mlflow_runs() == 1
+    said = clone.dvc("repro")
+    assert NOTHING in said
+    assert stages_run(said) == []
+    assert clone.mlflow_runs() == 1
+    assert clone.git("status", "--porcelain") == ""
+
+
+def test_an_experiment_runs_what_it_changes_and_can_be_compared(clone: Clone) -> None:
+    before = json.loads((clone / "reports/metrics.json").read_text())
+    said = clone.dvc("exp", "run", "--name", "leaves", "-S", "train.lightgbm.num_leaves=5")
+    assert stages_run(said) == ["train", "evaluate", "score", "publish"]
+    assert clone.mlflow_runs() == 2
+    after = json.loads((clone / "reports/metrics.json").read_text())
+    assert after != before
+    shown = json.loads(clone.dvc("metrics", "show", "--json"))
+    assert shown[""]["data"]["reports/metrics.json"]["data"] == after
+    difference = json.loads(clone.dvc("metrics", "diff", "--json"))
+    logged = difference["reports/metrics.json"]["test.voluntary.4w.log_loss"]
+    cells = [metrics["test"]["voluntary"]["4w"]["log_loss"] for metrics in (before, after)]
+    assert [logged["old"], logged["new"]] == cells
+    table = clone.dvc("exp", "show", "--csv")
+    assert "leaves" in table
+    assert "train.lightgbm.num_leaves" in table.splitlines()[0]
+    clone.dvc("plots", "show", "--out", "plots-page")
+    page = (clone / "plots-page/index.html").read_text()
+    assert "Calibration on test weeks" in page
+    assert "AUROC by test week" in page
+    assert "calibration.png" in page
+    # Back to the state before: from the cache, without a run.
+    shutil.rmtree(clone / "plots-page")
+    clone.restore()
+    assert json.loads((clone / "reports/metrics.json").read_text()) == before
+    assert NOTHING in clone.dvc("repro")
+
+
+def test_new_rows_of_a_folder_outside_alone_make_it_run(clone: Clone, tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    shutil.copytree(clone / "data/raw", logs)
+    clone.set({"ingest.source": "files", "ingest.path": logs})
+    assert stages_run(clone.dvc("repro", "validate")) == ["ingest", "validate"]
+    assert NOTHING in clone.dvc("repro", "validate")
+    usage = pq.read_table(logs / "usage.parquet")
+    clean = pq.read_table(clone / "data/clean/usage.parquet")
+    new = [clean.slice(0, 1).to_pylist()[0] | {"event_id": "new"}]
+    more = pa.concat_tables([usage, pa.Table.from_pylist(new, usage.schema)])
+    pq.write_table(more, logs / "usage.parquet")
+    assert stages_run(clone.dvc("repro", "validate")) == ["ingest", "validate"]
+    after = pq.read_table(clone / "data/clean/usage.parquet")
+    assert set(after["event_id"].to_pylist()) - set(clean["event_id"].to_pylist()) == {"new"}
+    assert NOTHING in clone.dvc("repro", "validate")
+
+
+def test_a_stage_that_fails_leaves_earlier_outputs_in_place(clone: Clone) -> None:
+    project = clone.set({"snapshot.as_of": "2030-01-07"})
+    before = project.bytes_below("data", "reports")
+    failed = clone.dvc_done("repro")
+    assert failed.returncode != 0
+    assert stages_run(failed.stdout + failed.stderr) == ["snapshot"]
+    said = [line for line in failed.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(said) == 1
+    assert said[0].startswith("Error: snapshot.as_of is 2030-01-07, but the logs reach only to")
+    assert "Traceback" not in failed.stderr
+    assert project.bytes_below("data", "reports") == before
+    clone.restore()
+    assert NOTHING in clone.dvc("repro")
+
+
+def test_oulad_runs_to_a_list_on_real_behaviour(clone: Clone) -> None:
+    path = SHARED / "oulad"
+    if not path.is_dir():
+        pytest.skip(f"There is no {path}: put OULAD there, or set CHURN_RISK_SHARED_DATA.")
+    changed = ["ingest.source=oulad", f"ingest.path={path}", *OULAD]
+    clone.dvc("exp", "run", *[part for one in changed for part in ("-S", one)])
+    listed = pd.read_parquet(clone / "data/scores/list.parquet")
+    assert len(listed) > 0
+    assert listed["customer_id"].str.match(r"^(AAA|BBB)-").all()
+    assert (listed["queue"] == "success").all()
+    evaluation = json.loads((clone / "reports/evaluation/evaluation.json").read_text())
+    assert len(evaluation["pooled"]) == 4
+    for cells in evaluation["pooled"].values():
+        for metric in ("auroc", "average_precision", "log_loss", "calibration_slope"):
+            assert {"value", "low", "high"} <= cells["voluntary"]["1w"][metric].keys()
