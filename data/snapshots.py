@@ -119,8 +119,9 @@ def choose_cutoffs(
     begin = clock.period_of(coverage.first_event_us)
     first = begin + history_periods
     if first >= as_of:
+        there = max(0, as_of - begin)
         raise BadInputError(
-            f"The logs cover {as_of - begin} periods up to {clock.cutoff_at(as_of).date()}, fewer "
+            f"The logs cover {there} periods up to {clock.cutoff_at(as_of).date()}, fewer "
             f"than the {history_periods + 1} that snapshot.history_periods = {history_periods} "
             "asks for: bring a longer history or lower it (and featurize.windows)."
         )

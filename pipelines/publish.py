@@ -17,6 +17,7 @@ import yaml
 
 from data.contracts import CAUSES
 from data.files import write_text
+from models.attainable import ORACLE
 from models.boosters import model_digest
 from models.scoreboard import SHOWN, with_interval
 from pipelines.dataset import load_newest
@@ -171,7 +172,10 @@ def review(params: Params) -> Review:
         series=weekly_series(evaluation["weeks"], model, clock),
     )
     children = [
-        Run(f"baseline {rival}", metrics=metrics_of(evaluation["pooled"][rival], "test"))
+        Run(
+            f"{'ceiling' if rival == ORACLE else 'baseline'} {rival}",
+            metrics=metrics_of(evaluation["pooled"][rival], "test"),
+        )
         for rival in rivals
     ] + [
         Run(f"block {number}", metrics=metrics_of(models[model], "test"))

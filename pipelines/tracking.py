@@ -177,7 +177,9 @@ def _experiment(client: MlflowClient, name: str, uri: str) -> str:
         return str(found.experiment_id)
     # A store of our own keeps its artifacts beside it; a server knows where its own go.
     here = ARTIFACTS.resolve().as_uri() if uri.startswith("sqlite:") else None
-    return str(client.create_experiment(name, artifact_location=here))
+    # The kind decides what the UI opens with: runs, not traces.
+    kind = {"mlflow.experimentKind": "custom_model_development"}
+    return str(client.create_experiment(name, artifact_location=here, tags=kind))
 
 
 def _log(client: MlflowClient, run_id: str, run: Run) -> None:
