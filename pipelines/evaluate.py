@@ -129,7 +129,7 @@ def main() -> None:
     tables = markdown_tables(measured, horizons)
     if truth is not None:
         measured["attainable"] = attainable(measured["pooled"], params)
-        tables += attainable_table(measured["attainable"])
+        tables += "\n" + attainable_table(measured["attainable"])
     with replaced_folder(BACKTEST) as folder:
         write_table(table, folder / "test_scores.parquet")
     with replaced_folder(REPORTS / "evaluation") as folder:

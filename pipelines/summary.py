@@ -28,9 +28,10 @@ def summary(currency: str) -> str:
     span = risk.removeprefix("risk_")
     lines = ["", f"The weekly list{when}: {len(listed)} customers to contact."]
     for row in listed.head(TOP).to_dict("records"):
+        owner = f"owner {row['owner']}" if isinstance(row["owner"], str) else "no owner"
         lines += [
             "",
-            f"{row['position']}. {row['customer_id']} ({row['queue']} queue, owner {row['owner']})",
+            f"{row['position']}. {row['customer_id']} ({row['queue']} queue, {owner})",
             f"   {row[risk]:.0%} risk within {span}, MRR {money(row['mrr'], currency)}",
             f"   why: {row['reason_1']}",
             f"   do:  {row['action']} by {row['due_on']}",
