@@ -44,7 +44,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 .PHONY: test
 test: $(VENV)/.installed-dev ## Run the tests (under ten minutes)
-	python -m pytest -m "not slow"
+	python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 .PHONY: test-slow
 test-slow: $(VENV)/.installed-dev ## Run the tests that need a browser, other data or a fresh environment

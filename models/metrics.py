@@ -252,15 +252,17 @@ def calibration_intercept(sample: Sample) -> float:
     """
     if not sample.both_classes:
         return np.nan
-    level, events = 0.0, sample.events.sum()
+    level, churned = 0.0, sample.scored.y
     odds = sample.scored.clipped / (1 - sample.scored.clipped)
     for _ in range(100):
-        # Newton on the level alone: as many churners must be expected as there were.
-        risk = 1 - 1 / (1 + odds * np.exp(level))
-        slope = np.sum(sample.weight * risk * (1 - risk))
-        step = float((events - np.sum(sample.weight * risk)) / slope)
+        # Newton on the level alone: as many churners must be expected as there were. Risks and
+        # their complements are summed apart, since near 1 the difference loses its digits.
+        safe = 1 / (1 + odds * np.exp(level))
+        risk = odds * np.exp(level) * safe
+        gap = np.sum(sample.weight * np.where(churned, safe, -risk))
+        step = float(gap / np.sum(sample.weight * risk * safe))
         level += float(np.clip(step, -0.5, 0.5))
-        if abs(step) < 1e-9:
+        if abs(step) < 1e-7:
             return level
     return np.nan
 

@@ -51,7 +51,7 @@ def test_the_recency_rule_takes_a_feature_that_is_never_known() -> None:
 
 def test_logistic_regression_finds_the_truth_of_a_nearly_linear_world() -> None:
     data = risk_world()
-    model = fit_risk_model("logistic", logistic_learner(), data, BLOCK.slices, MODEL)
+    model = fit_risk_model("logistic", logistic_learner((1e-2, 1e-1)), data, BLOCK.slices, MODEL)
     fresh = risk_world(seed=1)
     risks, truth = model.predict(fresh.X, NAMES), true_risks(fresh.X)
     for cause in range(2):
