@@ -58,7 +58,7 @@ lint: $(VENV)/.installed-dev ## Check style and types
 
 .PHONY: ui
 ui: setup ## Open the MLflow UI on 127.0.0.1 (PORT=5000)
-	mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
+	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" --host 127.0.0.1 --port $(or $(PORT),5000)
 
 .PHONY: simulate
 simulate: setup ## Write a simulated world to tmp/simulated (CUSTOMERS=1000000 WEEKS=104)

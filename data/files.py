@@ -22,12 +22,14 @@ def replaced(path: Path) -> Iterator[Path]:
     stood at ``path`` before stands there still.
     """
     temporary = path.with_name(f".{path.name}.writing")
+    previous = path.with_name(f".{path.name}.previous")
     _remove(temporary)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if previous.exists() and not path.exists():
+        previous.rename(path)  # a run was killed between the two renames below
     try:
         yield temporary
         if temporary.is_dir() and path.exists():
-            previous = path.with_name(f".{path.name}.previous")
             _remove(previous)
             path.rename(previous)
             temporary.rename(path)

@@ -28,10 +28,11 @@ NEVER = np.iinfo(np.int64).max
 # subscription yet, and the remaining kinds change what is paid, not whether.
 LIVE_KINDS = ("activated", "reactivated", "cancel_revoked")
 STOP_KINDS = ("cancel_scheduled", "cancelled", "ended")
-# Of events at the same instant the one that names the final state comes last.
+# Of events at the same instant the one that names the final state comes last: whoever signs up and
+# cancels on the same day has left, whoever cancels and comes back has not.
 KINDS = (
     "trial_started", "renewed", "plan_changed", "interval_changed", "price_changed",
-    "paused", "resumed", *STOP_KINDS, *LIVE_KINDS,
+    "paused", "resumed", "activated", *STOP_KINDS, "reactivated", "cancel_revoked",
 )  # fmt: skip
 UNKNOWN = -1
 
@@ -157,13 +158,37 @@ def contract_spans(events: SubscriptionEvents, clock: Clock, as_of: int) -> Live
 
     Reads at each cutoff the rows available by then; the last status in event order counts.
     """
-    rows = np.flatnonzero(np.isin(events.kind, kind_codes(*LIVE_KINDS, *STOP_KINDS)))
-    visible = clock.period_of(events.available_us[rows])
+    first_visible = clock.period_of(events.available_us)
+    activated = _activation_seen(events, first_visible)
+    rows = _status_rows(events, activated)
+    # A revocation makes live only what was activated, so it speaks once both are visible.
+    revoked = np.isin(events.kind, kind_codes("cancel_revoked"))
+    visible = np.where(revoked, np.maximum(first_visible, activated), first_visible)[rows]
     state = VisibleState.of(events.subscription[rows], visible)
     first, past = state.spans(as_of + 1)
     speaking = rows[state.row]
     live = np.isin(events.kind[speaking], kind_codes(*LIVE_KINDS)) & (first < past)
     return LiveSpans(state.entity[live], events.customer[speaking][live], first[live], past[live])
+
+
+def _activation_seen(
+    events: SubscriptionEvents, first_visible: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """First cutoff that sees an activation of the row's subscription, up to the row; else NEVER."""
+    active = np.isin(events.kind, kind_codes("activated", "reactivated"))
+    # Later subscriptions rank lower, so that the running minimum starts anew at each of them.
+    span = int(first_visible.max(initial=0) - first_visible.min(initial=0)) + 2
+    unseen = int(first_visible.max(initial=0)) + 1
+    rank = -events.subscription * span
+    lowest = np.minimum.accumulate(np.where(active, first_visible, unseen) + rank) - rank
+    return np.where(lowest == unseen, NEVER, lowest)
+
+
+def _status_rows(events: SubscriptionEvents, activated: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows that say whether a subscription is live; a trial's revocation says nothing."""
+    status = np.isin(events.kind, kind_codes(*LIVE_KINDS, *STOP_KINDS))
+    idle = np.isin(events.kind, kind_codes("cancel_revoked")) & (activated == NEVER)
+    return np.flatnonzero(status & ~idle)
 
 
 def last_plans(events: SubscriptionEvents, customers: int) -> NDArray[np.object_]:
@@ -196,7 +221,8 @@ def read_use_periods(
         event_us=engine.microseconds(usage.event_at),
         available_us=engine.microseconds(usage.available_at),
     )
-    seen = usage.filter(usage.available_us <= until_us)
+    # Exports of daily sums hold rows of nothing; they are no use.
+    seen = usage.filter((usage.available_us <= until_us) & (usage["count"] > 0))
     periods = seen.group_by(
         "customer_id",
         period=clock.period_of(seen.event_us).cast("int64"),
@@ -254,15 +280,19 @@ class Spells:
         return np.where((found >= 0) & (self.customer[clipped] == customer), clipped, -1)
 
 
-def contract_spells(events: SubscriptionEvents, undo_us: int) -> Spells:
+def contract_spells(
+    events: SubscriptionEvents, undo_us: int, contact_us: NDArray[np.int64] | None = None
+) -> Spells:
     """Lifetimes by the contract rule, from every row given.
 
     A subscription stops at the first of ``cancel_scheduled``, ``cancelled`` and ``ended``: the
     decision dates a voluntary churn. A customer stops when the last live subscription does. A
     return within ``undo_us`` of the stop (a revocation, a reactivation, another subscription)
-    undoes it; a later one starts a new spell.
+    undoes it; a later one starts a new spell. So does a return after the customer was contacted
+    (``contact_us``, first contact of each customer number): the decision had been made, and
+    whether it would have been undone had nobody acted is not known.
     """
-    rows = np.flatnonzero(np.isin(events.kind, kind_codes(*LIVE_KINDS, *STOP_KINDS)))
+    rows = _status_rows(events, _activation_seen(events, np.zeros_like(events.event_us)))
     subscription = events.subscription[rows]
     live = np.isin(events.kind[rows], kind_codes(*LIVE_KINDS))
     before = np.zeros(len(rows), dtype=bool)
@@ -278,7 +308,8 @@ def contract_spells(events: SubscriptionEvents, undo_us: int) -> Spells:
     before_customer = total[np.searchsorted(customer, customer)]
     stopped = np.where(events.involuntary[rows], INVOLUNTARY, VOLUNTARY)
     cause = np.where(events.kind[rows] == KINDS.index("ended"), ENDED, stopped)
-    return _spells(customer, events.event_us[rows], total[1:] - before_customer, cause, undo_us)
+    count = total[1:] - before_customer
+    return _spells(customer, events.event_us[rows], count, cause, undo_us, contact_us)
 
 
 def _spells(
@@ -287,6 +318,7 @@ def _spells(
     count: NDArray[np.int64],
     cause: NDArray[np.int64],
     undo_us: int,
+    contact_us: NDArray[np.int64] | None,
 ) -> Spells:
     """Turn running counts of live subscriptions into spells, joined over short gaps."""
     previous = np.zeros(len(count), dtype=np.int64)
@@ -302,8 +334,11 @@ def _spells(
     stop[matched], why[matched] = instant[stops], cause[stops]
     undone = np.zeros(len(starts), dtype=bool)
     undone[1:] = (owner[1:] == owner[:-1]) & (start[1:] - stop[:-1] <= undo_us)
+    if contact_us is not None:
+        contact = contact_us[owner[1:]]
+        undone[1:] &= ~((stop[:-1] <= contact) & (contact <= start[1:]))
     kept = np.flatnonzero(~undone)
-    last = np.append(kept[1:], len(starts)) - 1
+    last = np.append(kept, len(starts))[1:] - 1
     return Spells(owner[kept], start[kept], stop[last], why[last])
 
 
@@ -318,7 +353,7 @@ def inactivity_spells(use: UsePeriods, silent_periods: int, as_of: int, clock: C
     same = customer[1:] == customer[:-1]
     new[1:] = ~same | (period[1:] - period[:-1] > silent_periods)
     starts = np.flatnonzero(new)
-    finals = np.append(starts[1:], len(customer)) - 1
+    finals = np.append(starts, len(customer))[1:] - 1
     completion = period[finals] + silent_periods
     silent = completion <= as_of
     return Spells(

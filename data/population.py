@@ -29,6 +29,7 @@ from data.outcomes import OutcomeSettings, first_contacts, observe_outcomes
 from data.snapshots import (
     Coverage,
     CutoffRange,
+    choose_as_of,
     choose_cutoffs,
     contract_snapshots,
     log_coverage,
@@ -130,21 +131,23 @@ def observe_population(
             f"there is no {teller} log: bring it, or choose the other rule."
         )
     logs = {name: table for name, table in tables.items() if name != "customers"}
-    coverage = log_coverage(logs, engine)
-    cutoffs = choose_cutoffs(
-        coverage, clock, settings.as_of, settings.history_periods, settings.thin_every
-    )
+    everything = log_coverage(logs, engine)
+    as_of = choose_as_of(everything, clock, settings.as_of, teller, settings.outcome.lateness_days)
+    until = clock.cutoff_us(as_of)
+    coverage = log_coverage(logs, engine, until)
+    cutoffs = choose_cutoffs(coverage, clock, as_of, settings.history_periods, settings.thin_every)
     customers = tables["customers"].order_by("customer_id").to_pandas()
     names = customers["customer_id"].to_numpy(dtype=object)
     phase = thinning_phase(names, settings.thin_every, settings.salt)
-    read = _read_contracts if settings.rule == "contract" else _read_usage
-    cells, spells, plans = read(tables, customers, cutoffs, phase, clock, settings, engine)
-    _check_somebody(cells, spells, cutoffs, clock, settings)
-    snapshots = snapshot_table(cells, customers, clock, cutoffs.as_of)
     contacts = np.full(len(names), NEVER)
     if "interventions" in tables:
-        until = clock.cutoff_us(cutoffs.as_of)
         contacts = first_contacts(tables["interventions"], names, until, engine)
+    read = _read_contracts if settings.rule == "contract" else _read_usage
+    cells, spells, plans = read(
+        tables, customers, cutoffs, phase, contacts, clock, settings, engine
+    )
+    _check_somebody(cells, spells, cutoffs, clock, settings)
+    snapshots = snapshot_table(cells, customers, clock, cutoffs.as_of)
     outcomes = observe_outcomes(
         cells["customer"].to_numpy(),
         cells["cutoff"].to_numpy(),
@@ -181,6 +184,7 @@ def _read_contracts(
     customers: pd.DataFrame,
     cutoffs: CutoffRange,
     phase: NDArray[np.int64],
+    contacts: NDArray[np.int64],
     clock: Clock,
     settings: PopulationSettings,
     engine: Engine,
@@ -191,7 +195,7 @@ def _read_contracts(
     spans = contract_spans(events, clock, cutoffs.as_of)
     cells = contract_snapshots(events, spans, snapshot_cells(spans, cutoffs, phase), clock)
     undo_us = settings.outcome.undo_days * MICROSECONDS_PER_DAY
-    return cells, contract_spells(events, undo_us), last_plans(events, len(names))
+    return cells, contract_spells(events, undo_us, contacts), last_plans(events, len(names))
 
 
 def _read_usage(
@@ -199,6 +203,7 @@ def _read_usage(
     customers: pd.DataFrame,
     cutoffs: CutoffRange,
     phase: NDArray[np.int64],
+    contacts: NDArray[np.int64],
     clock: Clock,
     settings: PopulationSettings,
     engine: Engine,

@@ -13,7 +13,7 @@ from data.clock import MICROSECONDS_PER_DAY
 from data.contracts import INSTANT
 from data.errors import BadInputError
 from data.hashing import stable_hash
-from data.lifetimes import UNKNOWN, customer_numbers, kind_codes
+from data.lifetimes import STOP_KINDS, UNKNOWN, customer_numbers, kind_codes
 from data.visible import VisibleState
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Coverage:
         return clock.last_cutoff(max(self.newest_us.values()) + MICROSECONDS_PER_DAY)
 
 
-def log_coverage(logs: Mapping[str, Any], engine: Engine) -> Coverage:
+def log_coverage(logs: Mapping[str, Any], engine: Engine, until_us: int | None = None) -> Coverage:
     """Measure the stretch of time that clean logs cover.
 
     Parameters
@@ -63,9 +63,14 @@ def log_coverage(logs: Mapping[str, Any], engine: Engine) -> Coverage:
         Name of each log and its lazy Ibis table.
     engine
         Runs the queries.
+    until_us
+        Rows that became available after this instant are left out.
     """
     first, newest = [], {}
-    for name, log in sorted(logs.items()):
+    for name, table in sorted(logs.items()):
+        log = table
+        if until_us is not None:
+            log = table.filter(engine.microseconds(table.available_at) <= until_us)
         bounds = log.agg(
             first=engine.microseconds(log.event_at).min(),
             newest=engine.microseconds(log.available_at).max(),
@@ -74,7 +79,7 @@ def log_coverage(logs: Mapping[str, Any], engine: Engine) -> Coverage:
         if bounds["rows"][0]:
             first.append(int(bounds["first"][0]))
             newest[name] = int(bounds["newest"][0])
-    return Coverage(min(first), newest)
+    return Coverage(min(first, default=until_us or 0), newest)
 
 
 @dataclass(frozen=True)
@@ -94,28 +99,63 @@ class CutoffRange:
     thin_every: int
 
 
-def choose_cutoffs(
-    coverage: Coverage,
-    clock: Clock,
-    as_of: int | None,
-    history_periods: int,
-    thin_every: int,
-) -> CutoffRange:
-    """Place the cutoffs in the stretch that the logs cover.
+def choose_as_of(
+    coverage: Coverage, clock: Clock, as_of: int | None, teller: str, lateness_days: int
+) -> int:
+    """Choose the newest cutoff: the one asked for, else the newest that the logs cover.
+
+    Parameters
+    ----------
+    coverage, clock
+        What the logs cover, and the clock.
+    as_of
+        The cutoff asked for, or None.
+    teller
+        The log that tells who left. Where it ends long before or after the others, nobody can say
+        who stayed in between.
+    lateness_days
+        Longest delay of a row; this and one period is how far the logs may end apart.
 
     Raises
     ------
     BadInputError
-        If ``as_of`` lies after the last row, or the history is shorter than ``history_periods``.
+        If ``as_of`` lies after the last row, or the logs end too far apart to choose for the user.
     """
     newest = coverage.newest_cutoff(clock)
-    if as_of is None:
-        as_of = newest
-    elif as_of > newest:
+    if as_of is not None:
+        if as_of > newest:
+            raise BadInputError(
+                f"snapshot.as_of is {clock.cutoff_at(as_of).date()}, but the logs reach only to "
+                f"the cutoff of {clock.cutoff_at(newest).date()}: bring newer rows or choose that "
+                "date."
+            )
+        return as_of
+    latest = max(coverage.newest_us, key=lambda name: coverage.newest_us[name])
+    there, ahead = coverage.newest_us[teller], coverage.newest_us[latest]
+    if ahead - there > lateness_days * MICROSECONDS_PER_DAY + clock.period_us:
         raise BadInputError(
-            f"snapshot.as_of is {clock.cutoff_at(as_of).date()}, but the logs reach only to the "
-            f"cutoff of {clock.cutoff_at(newest).date()}: bring newer rows or choose that date."
+            f"The {teller} log, which tells who left, ends on {clock.instant(there).date()}, but "
+            f"the {latest} log on {clock.instant(ahead).date()}: bring the missing rows, take out "
+            "rows of the future, or set snapshot.as_of to the cutoff up to which both are "
+            "complete."
         )
+    return newest
+
+
+def choose_cutoffs(
+    coverage: Coverage,
+    clock: Clock,
+    as_of: int,
+    history_periods: int,
+    thin_every: int,
+) -> CutoffRange:
+    """Place the cutoffs between the start of the logs and ``as_of``.
+
+    Raises
+    ------
+    BadInputError
+        If the history is shorter than ``history_periods``.
+    """
     begin = clock.period_of(coverage.first_event_us)
     first = begin + history_periods
     if first >= as_of:
@@ -201,8 +241,11 @@ def contract_snapshots(
         found = VisibleState.of(events.subscription[rows], visible).at(subscription, cutoff)
         return np.where(found >= 0, np.append(rows, -1)[found], -1)
 
+    stops = np.isin(events.kind, kind_codes(*STOP_KINDS))
+
     def value(column: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.append(column, UNKNOWN)[last(column != UNKNOWN)]
+        """Newest visible value; that of a stop row holds for what has ended."""
+        return np.append(column, UNKNOWN)[last((column != UNKNOWN) & ~stops)]
 
     pause = last(np.isin(events.kind, kind_codes("paused", "resumed", "activated", "reactivated")))
     frame = pd.DataFrame(
@@ -219,7 +262,9 @@ def contract_snapshots(
     ).sort_values(
         ["customer", "cutoff", "mrr", "subscription"], ascending=[True, True, False, True]
     )
-    frame["renews_us"] = frame["renews_us"].where(frame["renews_us"] != UNKNOWN)
+    # A term that is over says nothing of the next renewal; UNKNOWN is over as well.
+    ahead = frame["renews_us"] > clock.cutoff_us(frame["cutoff"].to_numpy())
+    frame["renews_us"] = frame["renews_us"].where(ahead)
     result = frame.groupby(["customer", "cutoff"], sort=True, as_index=False).agg(
         mrr=("mrr", "sum"),
         paused=("paused", "min"),

@@ -282,6 +282,8 @@ def period_table(name: str, table: Any, engine: Engine, clock: Clock, manifest: 
         raise BadInputError(f"clock.period_days must be at most {OTHER_BIT}.")
     log = timed(table, engine, clock)
     if name == "usage":
+        # Exports of daily sums hold rows of nothing; they are no use.
+        log = log.filter(log["count"] > 0)
         log = log.mutate(
             feature_code=_code(log.feature, manifest.product_features, OTHER_BIT),
             core_code=_code(log.feature, manifest.core_features, -1),

@@ -90,7 +90,7 @@ def lineage(params: Params) -> dict[str, str]:
         "as_of": json.loads((REPORTS / "snapshots.json").read_text(encoding="utf-8"))["as_of"],
         "engine": params.engine.name,
         "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": "yes" if _git("status", "--porcelain", "--", ".", ":!dvc.lock") else "no",
+        "git_dirty": _dirty(),
         "dvc_lock_digest": hashlib.sha256(
             json.dumps(upstream, sort_keys=True).encode()
         ).hexdigest(),
@@ -100,6 +100,14 @@ def lineage(params: Params) -> dict[str, str]:
         if os.environ.get(name):
             tags[name.lower()] = os.environ[name]
     return {name: value for name, value in tags.items() if value}
+
+
+def _dirty() -> str:
+    """Whether code or parameters differ from the commit; what a run itself writes aside."""
+    if not _git("rev-parse", "HEAD"):
+        return ""
+    changed = _git("status", "--porcelain", "--", ".", ":!dvc.lock", ":!reports")
+    return "yes" if changed else "no"
 
 
 def _git(*arguments: str) -> str:

@@ -9,6 +9,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from data.errors import BadInputError
 from data.files import replaced_folder
 from data.sources.simulated import simulate
 from pipelines.ingest import world_settings
@@ -27,6 +28,12 @@ def main() -> None:
     parser.add_argument("--weeks", type=int, default=world.weeks)
     parser.add_argument("--target", type=Path, default=Path("tmp/simulated"))
     asked = parser.parse_args()
+    inside = {path.name for path in asked.target.glob("*")}
+    if not inside <= {"raw", "truth"}:
+        raise BadInputError(
+            f"{asked.target} holds {sorted(inside)[0]}, which is no simulated world: give a folder "
+            "that may be replaced."
+        )
     settings = world_settings(
         params, customers=asked.customers, weeks=asked.weeks, arrival_weeks=asked.weeks
     )

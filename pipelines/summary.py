@@ -33,7 +33,7 @@ def summary(currency: str) -> str:
             "",
             f"{row['position']}. {row['customer_id']} ({row['queue']} queue, {owner})",
             f"   {row[risk]:.0%} risk within {span}, MRR {money(row['mrr'], currency)}",
-            f"   why: {row['reason_1']}",
+            f"   why: {row['reason_1'] or 'nothing raises it above the base rate'}",
             f"   do:  {row['action']} by {row['due_on']}",
         ]
     lines += [

@@ -89,6 +89,7 @@ def seen(rows: list, customer: str, cutoff: dt.datetime, weeks: int | None = Non
         and row["available_at"] <= cutoff
         and row["event_at"] <= cutoff
         and (weeks is None or row["event_at"] > cutoff - weeks * WEEK)
+        and row.get("count") != 0  # a row of no use
     ]
     return sorted(counted, key=lambda row: (row["event_at"], row["event_id"]))
 

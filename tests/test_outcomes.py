@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from data.clock import MICROSECONDS_PER_DAY, Clock
 from data.errors import BadInputError
 from data.lifetimes import (
+    KINDS,
     LIVE_KINDS,
     NEVER,
     STOP_KINDS,
@@ -29,6 +30,7 @@ from data.outcomes import OutcomeSettings, first_contacts, observe_outcomes
 from data.snapshots import (
     Coverage,
     CutoffRange,
+    choose_as_of,
     choose_cutoffs,
     contract_snapshots,
     payment_revenue,
@@ -83,7 +85,8 @@ class World:
 
     def outcome(self, weeks: int, customer: str = "a") -> dict[str, str | None]:
         number = np.flatnonzero(self.names == customer)
-        spells = contract_spells(self.events, HORIZONS.undo_days * MICROSECONDS_PER_DAY)
+        undo_us = HORIZONS.undo_days * MICROSECONDS_PER_DAY
+        spells = contract_spells(self.events, undo_us, self.contacts)
         columns = observe_outcomes(
             number, np.array([k(weeks)]), spells, self.contacts, self.as_of, CLOCK, HORIZONS
         )
@@ -304,7 +307,7 @@ def test_spans_and_spells_equal_an_oracle_in_plain_python(
 
 def _live(events: list[Any], moment: dt.datetime, by: str) -> bool:
     """Whether some subscription is live at a moment, by the rows that count there."""
-    order = (*STOP_KINDS, *LIVE_KINDS)
+    order = [kind for kind in KINDS if kind in (*STOP_KINDS, *LIVE_KINDS)]
     state: dict[str, str] = {}
     numbered = [(row["event_at"], order.index(row["kind"]), number, row)
                 for number, row in enumerate(events) if row["kind"] in order]  # fmt: skip
@@ -351,15 +354,87 @@ def test_without_contracts_revenue_is_what_was_paid_and_visible(
     assert list(found) == list(np.rint(sums / (13 * 7 / (365.25 / 12))).astype(int))
 
 
-def test_a_history_that_is_too_short_and_a_date_without_data_say_so() -> None:
-    def us(weeks: float) -> int:
-        return int(at(weeks).timestamp() * 1e6)
+def us(weeks: float) -> int:
+    return int(at(weeks).timestamp() * 1e6)
 
+
+def test_a_history_that_is_too_short_and_a_date_without_data_say_so() -> None:
     coverage = Coverage(us(0.1), {"usage": us(19.9)})
     assert coverage.newest_cutoff(CLOCK) == k(20)
     assert Coverage(us(0.1), {"usage": us(19.8)}).newest_cutoff(CLOCK) == k(19)
+    assert choose_as_of(coverage, CLOCK, None, "usage", 7) == k(20)
     with pytest.raises(BadInputError, match="The logs cover 19 periods up to 2024-05-20, fewer"):
-        choose_cutoffs(coverage, CLOCK, None, 26, 4)
+        choose_cutoffs(coverage, CLOCK, k(20), 26, 4)
     with pytest.raises(BadInputError, match=r"snapshot\.as_of is 2024-06-03, but the logs reach"):
-        choose_cutoffs(coverage, CLOCK, k(22), 4, 4)
+        choose_as_of(coverage, CLOCK, k(22), "usage", 7)
     assert choose_cutoffs(coverage, CLOCK, k(18), 4, 4) == CutoffRange(k(5), k(18), 4)
+
+
+def test_a_log_of_outcomes_that_ends_long_before_the_others_is_refused() -> None:
+    # Else the weeks that it does not cover would count as "stayed".
+    coverage = Coverage(us(0), {"subscriptions": us(20), "payments": us(22.1)})
+    with pytest.raises(BadInputError, match="The subscriptions log, which tells who left, ends on"):
+        choose_as_of(coverage, CLOCK, None, "subscriptions", 7)
+    assert choose_as_of(coverage, CLOCK, k(20), "subscriptions", 7) == k(20)
+    near = Coverage(us(0), {"subscriptions": us(20), "payments": us(21.9)})
+    assert choose_as_of(near, CLOCK, None, "subscriptions", 7) == k(22)
+
+
+def test_who_signs_up_and_cancels_at_the_same_instant_has_left(world: Any) -> None:
+    events = [event("activated", 3.5), event("cancelled", 3.5, cause="voluntary")]
+    assert world(events, 12).eligible() == set()
+    back = [*events, event("reactivated", 3.5)]
+    assert world(back, 5).eligible() == {("a", 4), ("a", 5)}
+
+
+def test_a_cancellation_revoked_within_a_trial_activates_nobody(world: Any) -> None:
+    events = [
+        event("trial_started", 1),
+        event("cancel_scheduled", 1.2),
+        event("cancel_revoked", 1.4),
+        event("activated", 4.5, available_at=at(5.5)),
+        event("cancel_scheduled", 4.6),
+        event("cancel_revoked", 4.7),
+    ]
+    made = world(events, 7)
+    # The revocation of week 5 counts once the late activation is known too.
+    assert made.eligible() == {("a", 6), ("a", 7)}
+    assert world(events[:3], 7).eligible() == set()
+
+
+def test_a_return_after_a_contact_does_not_undo_the_churn(world: Any) -> None:
+    events = [event("activated", 0), event("cancelled", 13.5), event("reactivated", 15)]
+    act = {"customer_id": "a", "kind": "contacted"}
+    won_back = world(events, interventions=[act | {"event_at": at(14.5)}])
+    assert won_back.outcomes(10) == ["voluntary"] * 3
+    afterwards = world(events, interventions=[act | {"event_at": at(20)}])
+    assert afterwards.outcomes(10)[0] == "stayed"
+
+
+def test_terms_that_are_over_and_amounts_of_what_ended_describe_nobody(world: Any) -> None:
+    events = [
+        event("activated", 0, mrr=900, renews_at=at(2)),
+        event("cancelled", 3.2, mrr=0),
+        event("reactivated", 4.2),
+    ]
+    made = world(events, 6)
+    spans = contract_spans(made.events, CLOCK, made.as_of)
+    cells = snapshot_cells(spans, CutoffRange(k(0), made.as_of, 1), np.array([0]))
+    found = contract_snapshots(made.events, spans, cells, CLOCK).set_index("cutoff")
+    assert found.loc[k(1), "renews_us"] == us(2)
+    assert pd.isna(found.loc[k(2), "renews_us"])
+    assert found.loc[k(6), "mrr"] == 900
+
+
+def test_a_log_without_anybody_live_is_no_crash(world: Any) -> None:
+    made = world([event("trial_started", 1), event("renewed", 2)], 6)
+    assert made.eligible() == set()
+    assert len(contract_spells(made.events, 0).customer) == 0
+
+
+def test_rows_of_no_use_are_silence(tmp_path: Path, engine: Engine) -> None:
+    row = {"customer_id": "a", "feature": "login"}
+    rows = [row | {"count": 1, "event_at": at(0.5)}, row | {"count": 0, "event_at": at(1.5)}]
+    log = engine.read(write_logs(tmp_path, {"usage": rows})["usage"])
+    use = read_use_periods(log, np.array(["a"], dtype=object), CLOCK, us(9), engine)
+    assert list(use.period) == [k(1)]
