@@ -69,7 +69,7 @@ week: setup ## Let the simulated world live on for one week; then run make again
 	@python -m pipelines.week
 
 .PHONY: ceiling
-ceiling: setup ## Measure the observable ceiling of the simulated world anew (about an hour)
+ceiling: setup ## Measure the observable ceiling of the simulated world anew (half an hour, 10 GB)
 	python -m pipelines.ceiling
 
 .PHONY: bench
