@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import pyarrow as pa
+
 
 @ibis.udf.scalar.builtin(name="epoch_us")  # type: ignore[untyped-decorator]
 def _epoch_us(instant: dt.datetime) -> int:  # type: ignore[empty-body]
@@ -24,6 +26,15 @@ def _epoch_us(instant: dt.datetime) -> int:  # type: ignore[empty-body]
 @ibis.udf.agg.builtin(name="bit_or")  # type: ignore[untyped-decorator]
 def bit_or(mask: int) -> int:  # type: ignore[empty-body]
     """Bitwise or of 64-bit masks: the same aggregate in DuckDB and Spark, which Ibis names not."""
+
+
+def total(column: Any) -> Any:
+    """Sum of an int64 column as an int64 column.
+
+    The way through decimals is for DuckDB, whose sum of int64 is a 128-bit integer that Ibis takes
+    for int64 and Parquet would store as a float.
+    """
+    return column.sum().cast("decimal(38, 0)").cast("int64")
 
 
 @dataclass
@@ -56,13 +67,18 @@ class Engine:
         """Return an instant column as int64 microseconds since 1970-01-01 UTC."""
         return _epoch_us(instant)
 
-    def write(self, expression: Any, path: Path, order_by: Sequence[str]) -> None:
+    def to_arrow(self, expression: Any) -> pa.Table:
+        """Run an expression and fetch its rows."""
+        return self.connection.to_pyarrow(expression)
+
+    def write(self, expression: Any, path: Path, order_by: Sequence[Any]) -> None:
         """Write an expression as one Parquet file, rows in the order of ``order_by``.
 
-        The order must be total for the bytes to be stable. Written under a temporary name and
-        renamed, so that no half-written file is ever seen.
+        The order, names of columns or deferred expressions of them, must be total for the bytes to
+        be stable. Written under a temporary name and renamed, so that no half-written file is ever
+        seen.
         """
-        ordered = expression.order_by([ibis.asc(name) for name in order_by])
+        ordered = expression.order_by([ibis.asc(term) for term in order_by])
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced(path) as temporary:
             self.connection.to_parquet(ordered, str(temporary), COMPRESSION="zstd")

@@ -225,8 +225,8 @@ def read_use_periods(
     seen = usage.filter((usage.available_us <= until_us) & (usage["count"] > 0))
     periods = seen.group_by(
         "customer_id",
-        period=clock.period_of(seen.event_us).cast("int64"),
-        first_visible=clock.period_of(seen.available_us).cast("int64"),
+        period=clock.period_column(seen.event_us),
+        first_visible=clock.period_column(seen.available_us),
     ).agg(rows=seen.count())
     frame = periods.order_by(["customer_id", "period", "first_visible"]).to_pandas()
     return UsePeriods(

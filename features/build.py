@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -18,16 +17,8 @@ from data.files import replaced, write_text
 from data.progress import progress
 from features.catalog import as_json, columns
 from features.known import Known
-from features.measures import (
-    EVENT_ORDER,
-    EVENTS,
-    KEY,
-    MEASURES,
-    Manifest,
-    categories,
-    event_table,
-    period_table,
-)
+from features.measures import EVENTS, MEASURES
+from features.periods import Periods, measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +35,8 @@ log = logging.getLogger(__name__)
 
 # Customers in a block: bounds memory, and as the size of a row group shapes the file's bytes.
 BLOCK_CUSTOMERS = 4096
+# Blocks whose rows are read at once: few enough to hold, many enough to open files rarely.
+READ_BLOCKS = 4
 FEATURES_FILE = "features.parquet"
 CATALOG_FILE = "catalog.json"
 
@@ -56,6 +49,7 @@ def build_features(
     engine: Engine,
     clock: Clock,
     settings: FeatureSettings,
+    earlier: Path | None = None,
 ) -> tuple[Feature, ...]:
     """Compute the features of every snapshot and write them with their catalog.
 
@@ -69,9 +63,11 @@ def build_features(
         Folder for ``features.parquet`` (``customer_id``, ``cutoff``, one float32 column a feature,
         sorted by the first two) and ``catalog.json``.
     periods
-        Folder for the measures of each log.
+        Empty folder for the measures of each log.
     engine, clock, settings
         The engine that measures, the rule for time, windows and core features.
+    earlier
+        Folder with the measures of an earlier run, which are extended; None measures all anew.
 
     Returns
     -------
@@ -81,41 +77,17 @@ def build_features(
     for name in MEASURES:
         if name not in clean:
             log.info("There is no log %s: the features that read it are absent.", name)
-    measure(clean, periods, engine, clock, settings)
+    measure(clean, periods, engine, clock, settings.core_features, earlier)
     planned = columns(settings, present, clock)
     keys = read_keys(snapshots, clean["customers"], engine)
     facts = Facts.of(planned)
     target.mkdir(parents=True, exist_ok=True)
     with replaced(target / FEATURES_FILE) as path:
-        write_blocks(blocks(keys, present, periods, settings, clock), planned, facts, path)
+        write_blocks(blocks(keys, Periods(periods), settings, clock), planned, facts, path)
     features = tuple(column.feature for column in planned)
     write_text(as_json(features, facts.as_dicts(clock), settings), target / CATALOG_FILE)
     log.info("%d features of %d snapshots.", len(features), keys.num_rows)
     return features
-
-
-def measure(
-    clean: Mapping[str, Path],
-    periods: Path,
-    engine: Engine,
-    clock: Clock,
-    settings: FeatureSettings,
-) -> None:
-    """Reduce each log to ``<log>.parquet`` (and small logs to ``<log>_events.parquet``)."""
-    product: tuple[str, ...] = ()
-    if "usage" in clean:
-        product = categories(engine.read(clean["usage"]), "feature", engine)
-    manifest = Manifest(product, settings.core_features)
-    for name in MEASURES:
-        if name not in clean:
-            continue
-        table = engine.read(clean[name])
-        reduced = period_table(name, table, engine, clock, manifest)
-        engine.write(reduced, periods / f"{name}.parquet", KEY)
-        if name in EVENTS:
-            rows = event_table(name, table, engine, clock)
-            engine.write(rows, periods / f"{name}_events.parquet", EVENT_ORDER)
-    write_text(json.dumps(asdict(manifest), indent=1) + "\n", periods / "manifest.json")
 
 
 def read_keys(snapshots: Path, customers: Path, engine: Engine) -> pa.Table:
@@ -129,45 +101,43 @@ def read_keys(snapshots: Path, customers: Path, engine: Engine) -> pa.Table:
         signed_up_us=engine.microseconds(joined.signed_up_at),
     )
     ordered = keys.order_by([ibis.asc("customer_id"), ibis.asc("cutoff_us")])
-    return engine.connection.to_pyarrow(ordered)
+    return engine.to_arrow(ordered)
 
 
 def blocks(
-    keys: pa.Table,
-    present: Sequence[str],
-    periods: Path,
-    settings: FeatureSettings,
-    clock: Clock,
+    keys: pa.Table, periods: Periods, settings: FeatureSettings, clock: Clock
 ) -> Iterator[tuple[pa.Table, Known]]:
     """Yield the keys of a block of whole customers, and what is known of them."""
-    start = {name: log_start(periods / f"{name}.parquet") for name in present}
+    start = {name: periods.start(name) for name in periods.logs}
     customers = pc.unique(keys["customer_id"])
     counts = pc.value_counts(keys["customer_id"]).field("counts").to_numpy()
     ends = np.concatenate(([0], np.cumsum(counts)))
-    for first in progress(range(0, len(customers), BLOCK_CUSTOMERS), "blocks of customers", log):
-        stop = min(first + BLOCK_CUSTOMERS, len(customers))
-        mine = keys.slice(ends[first], ends[stop] - ends[first])
-        low, high = customers[first].as_py(), customers[stop - 1].as_py()
-        tables = {name: _between(periods / f"{name}.parquet", low, high, "") for name in present}
-        events = {
-            name: _between(periods / f"{name}_events.parquet", low, high, "event_id")
-            for name in present
-            if name in EVENTS
-        }
-        yield mine, Known(mine, tables, events, start, settings, clock)
+    firsts = range(0, len(customers), BLOCK_CUSTOMERS)
+    for first in progress(firsts, "blocks of customers", log):
+        place = first % (READ_BLOCKS * BLOCK_CUSTOMERS)
+        if place == 0:
+            read = _read(periods, customers.slice(first, READ_BLOCKS * BLOCK_CUSTOMERS))
+        mine = customers.slice(first, BLOCK_CUSTOMERS)
+        rows = keys.slice(ends[first], ends[first + len(mine)] - ends[first])
+        tables, events = (
+            {name: _between(table, place, place + len(mine)) for name, table in some.items()}
+            for some in read
+        )
+        yield rows, Known(rows, tables, events, place, start, settings, clock)
 
 
-def log_start(path: Path) -> int:
-    """Return the first period in which a row of the log was visible; 0 for an empty log."""
-    visible = pq.read_table(path, columns=["visible_period"])["visible_period"]
-    return int(pc.min(visible).as_py() or 0)
+def _read(periods: Periods, customers: pa.Array) -> tuple[dict[str, pa.Table], dict[str, pa.Table]]:
+    """Periods and event tables of a stretch of customers."""
+    return (
+        {name: periods.rows(name, customers) for name in periods.logs},
+        {name: periods.events(name, customers) for name in periods.logs if name in EVENTS},
+    )
 
 
-def _between(path: Path, low: str, high: str, without: str) -> pa.Table:
-    """Rows of a file sorted by customer, of the customers from ``low`` to ``high``, in order."""
-    names = [name for name in pq.read_schema(path).names if name != without]
-    inside = [("customer_id", ">=", low), ("customer_id", "<=", high)]
-    return pq.read_table(path, columns=names, filters=inside)
+def _between(table: pa.Table, first: int, stop: int) -> pa.Table:
+    """Rows of the customers numbered from ``first`` up to ``stop``, of a table sorted by them."""
+    start, end = np.searchsorted(table["customer"].to_numpy(), [first, stop])
+    return table.slice(start, end - start)
 
 
 def block_matrix(known: Known, planned: Sequence[Column]) -> NDArray[np.float32]:

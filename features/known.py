@@ -35,9 +35,12 @@ class Known:
         Columns ``customer_id``, ``cutoff_us`` and ``signed_up_us`` (null where unknown), sorted by
         the first two: one row a cell.
     periods
-        Log to its periods table, rows of these customers sorted by ``measures.KEY``.
+        Log to its periods table, rows of these customers sorted by ``measures.KEY``, the customer
+        as a number, in the column ``customer``.
     events
-        Log to its event table, rows of these customers sorted by ``measures.EVENT_ORDER``.
+        Log to its event table, likewise, sorted by ``measures.EVENT_ORDER``.
+    first_customer
+        Number that the first of these customers has there; the others follow in order.
     log_start
         Log to the first period in which any of its rows was visible, to any customer.
     settings, clock
@@ -49,17 +52,20 @@ class Known:
         keys: pa.Table,
         periods: Mapping[str, pa.Table],
         events: Mapping[str, pa.Table],
+        first_customer: int,
         log_start: Mapping[str, int],
         settings: FeatureSettings,
         clock: Clock,
     ) -> None:
         self.settings, self.clock = settings, clock
-        self.customers = pc.unique(keys["customer_id"])
-        self.cell_customer = self._codes(keys["customer_id"])
+        ids = keys["customer_id"]
+        self.customers = pc.unique(ids)
+        self.cell_customer = _integers(pc.index_in(ids, value_set=self.customers))
         self.cutoff_us = _integers(keys["cutoff_us"])
         self.cutoff: Integers = np.asarray(clock.period_of(self.cutoff_us), dtype=np.int64)
         self.signed_up_us = _integers(keys["signed_up_us"])
         self._periods, self._events, self._log_start = periods, events, log_start
+        self._first_customer = first_customer
         self._memo: dict[Any, Any] = {}
 
     @property
@@ -94,7 +100,8 @@ class Known:
         """Event rows of a log by entity: its tickets, invoices or subscriptions."""
         key = ("entities", name)
         if key not in self._memo:
-            table, customer = self._rows(self._events[name])
+            table = self._events[name]
+            customer = self._customer(table)
             self._memo[key] = Entities(table, customer, self.cell_customer, self.cutoff)
         entities: Entities = self._memo[key]
         return entities
@@ -126,18 +133,11 @@ class Known:
         """Days from the cutoff to instants; NaN where ``NOTHING``."""
         return -self.days_since(instant_us)
 
-    def _codes(self, ids: Any) -> Integers:
-        return _integers(pc.fill_null(pc.index_in(ids, value_set=self.customers), -1))
-
-    def _rows(self, table: pa.Table) -> tuple[pa.Table, Integers]:
-        """Rows of customers that have snapshots here, and their customer numbers."""
-        customer = self._codes(table["customer_id"])
-        if (customer >= 0).all():
-            return table, customer
-        return table.filter(pa.array(customer >= 0)), customer[customer >= 0]
+    def _customer(self, table: pa.Table) -> Integers:
+        return _integers(table["customer"]) - self._first_customer
 
     def _rolled(self, table: pa.Table) -> Rolled:
-        table, customer = self._rows(table)
+        customer = self._customer(table)
         return _roll(table, customer, slice(None), self.cell_customer, self.cutoff)
 
 
@@ -231,7 +231,7 @@ def _roll(
     columns = {
         name: _integers(table[name])[order]
         for name in table.column_names
-        if pa.types.is_integer(table.schema.field(name).type)
+        if name != "customer" and pa.types.is_integer(table.schema.field(name).type)
     }
     return Rolled(
         group,
