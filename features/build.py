@@ -129,7 +129,7 @@ def read_keys(snapshots: Path, customers: Path, engine: Engine) -> pa.Table:
         signed_up_us=engine.microseconds(joined.signed_up_at),
     )
     ordered = keys.order_by([ibis.asc("customer_id"), ibis.asc("cutoff_us")])
-    return engine.connection.to_pyarrow(ordered)
+    return engine.to_arrow(ordered)
 
 
 def blocks(
