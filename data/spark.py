@@ -124,12 +124,8 @@ def open_spark(
     BadInputError
         If the extra or Java is missing, or the master does not answer.
     """
-    if importlib.util.find_spec("pyspark") is None:
-        raise BadInputError(
-            "engine.name is spark, but PySpark is not installed: install the extra "
-            "(pip install 'churn-risk[spark]'; make test-spark does), or choose duckdb."
-        )
-    _check_java()
+    if reason := unavailable():
+        raise BadInputError(reason)
     from pyspark.sql import SparkSession  # noqa: PLC0415 - Spark is an extra
 
     master = master or f"local[{threads}]"
@@ -151,20 +147,26 @@ def open_spark(
     return Spark(session, scratch)
 
 
-def _check_java() -> None:
-    """Refuse where there is no Java that Spark runs on."""
+def unavailable() -> str | None:
+    """Say what this machine lacks to run Spark; None if it lacks nothing."""
+    if importlib.util.find_spec("pyspark") is None:
+        return (
+            "engine.name is spark, but PySpark is not installed: install the extra "
+            "(pip install 'churn-risk[spark]'; make test-spark does it too), or choose duckdb."
+        )
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin" if home else None)
     found = None
     if java is not None:
-        done = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)  # noqa: S603 - a name that we looked up
         found = re.search(r'version "(\d+)', done.stderr)
     if found is None or int(found[1]) < JAVA:
         there = f"Java {found[1]} was found" if found else "none was found"
-        raise BadInputError(
+        return (
             f"engine.name is spark, which needs Java {JAVA} or newer, but {there}: install one "
             f"(Debian: openjdk-{JAVA}-jre-headless), set JAVA_HOME, or choose duckdb."
         )
+    return None
 
 
 def _settings(master: str, threads: int, memory_limit: str, scratch: str) -> dict[str, str]:
@@ -187,8 +189,8 @@ def _settings(master: str, threads: int, memory_limit: str, scratch: str) -> dic
         "spark.sql.parquet.compression.codec": "zstd",
         "spark.sql.warehouse.dir": f"{scratch}/warehouse",
     }
-    if "PYSPARK_PYTHON" not in os.environ:
-        settings["spark.pyspark.python"] = sys.executable
+    # Read from the environment alone: workers run this Python, and a local driver has no other host.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     if master.startswith("local"):
         settings["spark.sql.shuffle.partitions"] = str(2 * threads)
     if master.startswith(("local", "spark://127.0.0.1")):
