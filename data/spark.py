@@ -159,7 +159,7 @@ def unavailable() -> str | None:
     found = None
     if java is not None:
         done = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)  # noqa: S603 - a name that we looked up
-        found = re.search(r'version "(\d+)', done.stderr)
+        found = re.search(r'version "(?:1\.)?(\d+)', done.stderr)
     if found is None or int(found[1]) < JAVA:
         there = f"Java {found[1]} was found" if found else "none was found"
         return (
@@ -189,7 +189,7 @@ def _settings(master: str, threads: int, memory_limit: str, scratch: str) -> dic
         "spark.sql.parquet.compression.codec": "zstd",
         "spark.sql.warehouse.dir": f"{scratch}/warehouse",
     }
-    # Read from the environment alone: workers run this Python, and a local driver has no other host.
+    # Spark reads it from the environment alone.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     if master.startswith("local"):
         settings["spark.sql.shuffle.partitions"] = str(2 * threads)
