@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib.util
+import logging
 import os
 import re
 import shutil
@@ -128,6 +129,7 @@ def open_spark(
         raise BadInputError(reason)
     from pyspark.sql import SparkSession  # noqa: PLC0415 - Spark is an extra
 
+    logging.getLogger("py4j").setLevel(logging.WARNING)  # it tells of every connection
     master = master or f"local[{threads}]"
     scratch = tempfile.TemporaryDirectory(prefix="churn-risk-")
     builder = SparkSession.builder.appName("churn-risk").master(master)

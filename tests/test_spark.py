@@ -12,13 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from random_logs import random_logs, tampered, write_raw
-from test_leakage import CUTOFF, FEATURES, POPULATION, differing, until
+from test_leakage import ANY_SHARE, CUTOFF, FEATURES, POPULATION, differing, until
 
 from data.clock import Clock
 from data.contracts import INSTANT, TABLES
 from data.engine import Engine, open_engine
 from data.files import write_table
 from data.population import observe_population
+from data.quality import validate
 from data.spark import unavailable
 from features import build, phrases
 from features.build import build_features
@@ -194,11 +195,13 @@ def test_blocks_come_back_in_their_order_from_the_zipped_packages(spark: Engine)
 def test_snapshots_outcomes_and_lifetimes_are_the_same(
     rule: Any, world: dict[str, pa.Table], engine: Engine, spark: Engine, tmp_path: Path
 ) -> None:
-    write_raw(world, tmp_path)
+    write_raw(world, tmp_path / "raw")
+    clean = tmp_path / "clean"
+    validate(tmp_path / "raw", clean, tmp_path / "quarantine", engine, CLOCK, ANY_SHARE)
     settings = dataclasses.replace(POPULATION, rule=rule)
     one, other = (
         observe_population(
-            {name: e.read(tmp_path / f"{name}.parquet") for name in world}, CLOCK, settings, e
+            {name: e.read(clean / f"{name}.parquet") for name in world}, CLOCK, settings, e
         )
         for e in (engine, spark)
     )
