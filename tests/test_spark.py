@@ -198,7 +198,7 @@ def test_snapshots_outcomes_and_lifetimes_are_the_same(
     write_raw(world, tmp_path / "raw")
     clean = tmp_path / "clean"
     validate(tmp_path / "raw", clean, tmp_path / "quarantine", engine, CLOCK, ANY_SHARE)
-    settings = dataclasses.replace(POPULATION, rule=rule)
+    settings = dataclasses.replace(POPULATION, rule=rule, silent_periods=1)
     one, other = (
         observe_population(
             {name: e.read(clean / f"{name}.parquet") for name in world}, CLOCK, settings, e
