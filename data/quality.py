@@ -334,9 +334,8 @@ def _summary(judged: Any, table: Table, engine: Engine, clock: Clock) -> dict[st
     if table.is_log:
         measures["first"] = engine.microseconds(judged.event_at).min()
         measures["last"] = engine.microseconds(judged.available_at).max()
-    groups = {
-        g["rule"]: g for g in judged.group_by("rule").agg(**measures).to_pyarrow().to_pylist()
-    }
+    found = engine.to_arrow(judged.group_by("rule").agg(**measures)).to_pylist()
+    groups = {group["rule"]: group for group in found}
     kept = groups.pop(None, {"rows": 0, "first": None, "last": None})
     # In the order in which the rules are tried.
     broken = {r.name: groups[r.name]["rows"] for r in rules(table, 0) if r.name in groups}

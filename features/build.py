@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +21,7 @@ from features.measures import EVENTS, MEASURES
 from features.periods import Periods, measure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -35,8 +35,6 @@ log = logging.getLogger(__name__)
 
 # Customers in a block: bounds memory, and as the size of a row group shapes the file's bytes.
 BLOCK_CUSTOMERS = 4096
-# Blocks whose rows are read at once: few enough to hold, many enough to open files rarely.
-READ_BLOCKS = 4
 FEATURES_FILE = "features.parquet"
 CATALOG_FILE = "catalog.json"
 
@@ -79,65 +77,114 @@ def build_features(
             log.info("There is no log %s: the features that read it are absent.", name)
     measure(clean, periods, engine, clock, settings.core_features, earlier)
     planned = columns(settings, present, clock)
-    keys = read_keys(snapshots, clean["customers"], engine)
+    block_features = BlockFeatures(
+        snapshots.resolve(),
+        clean["customers"].resolve(),
+        periods.resolve(),
+        {name: Periods(periods).start(name) for name in present},
+        planned,
+        settings,
+        clock,
+    )
+    blocks = customer_blocks(snapshots, engine)
     facts = Facts.of(planned)
     target.mkdir(parents=True, exist_ok=True)
-    with replaced(target / FEATURES_FILE) as path:
-        write_blocks(blocks(keys, Periods(periods), settings, clock), planned, facts, path)
+    with (
+        replaced(target / FEATURES_FILE) as path,
+        pq.ParquetWriter(path, block_features.schema, compression="zstd") as writer,
+    ):
+        computed = engine.map_blocks(block_features, blocks)
+        for _ in progress(blocks, "blocks of customers", log):
+            table = next(computed)
+            facts.add(table)
+            writer.write_table(table)
     features = tuple(column.feature for column in planned)
     write_text(as_json(features, facts.as_dicts(clock), settings), target / CATALOG_FILE)
-    log.info("%d features of %d snapshots.", len(features), keys.num_rows)
+    log.info("%d features of %d snapshots.", len(features), facts.rows)
     return features
 
 
-def read_keys(snapshots: Path, customers: Path, engine: Engine) -> pa.Table:
-    """Read the snapshots' keys with the sign-up of their customers, sorted; instants as int64."""
-    rows = engine.read(snapshots).select("customer_id", "cutoff")
-    signed_up = engine.read(customers).select("customer_id", "signed_up_at")
-    joined = rows.left_join(signed_up, "customer_id")
-    keys = joined.select(
-        "customer_id",
-        cutoff_us=engine.microseconds(joined.cutoff),
-        signed_up_us=engine.microseconds(joined.signed_up_at),
-    )
-    ordered = keys.order_by([ibis.asc("customer_id"), ibis.asc("cutoff_us")])
-    return engine.to_arrow(ordered)
+def customer_blocks(snapshots: Path, engine: Engine) -> list[tuple[str, str]]:
+    """First and last customer of each block of those that have snapshots, in their order."""
+    distinct = engine.read(snapshots).select("customer_id").distinct()
+    customers = engine.to_arrow(distinct.order_by("customer_id"))["customer_id"]
+    starts = range(0, len(customers), BLOCK_CUSTOMERS)
+    blocks = [customers.slice(start, BLOCK_CUSTOMERS) for start in starts]
+    return [(block[0].as_py(), block[-1].as_py()) for block in blocks]
 
 
-def blocks(
-    keys: pa.Table, periods: Periods, settings: FeatureSettings, clock: Clock
-) -> Iterator[tuple[pa.Table, Known]]:
-    """Yield the keys of a block of whole customers, and what is known of them."""
-    start = {name: periods.start(name) for name in periods.logs}
-    customers = pc.unique(keys["customer_id"])
-    counts = pc.value_counts(keys["customer_id"]).field("counts").to_numpy()
-    ends = np.concatenate(([0], np.cumsum(counts)))
-    firsts = range(0, len(customers), BLOCK_CUSTOMERS)
-    for first in progress(firsts, "blocks of customers", log):
-        place = first % (READ_BLOCKS * BLOCK_CUSTOMERS)
-        if place == 0:
-            read = _read(periods, customers.slice(first, READ_BLOCKS * BLOCK_CUSTOMERS))
-        mine = customers.slice(first, BLOCK_CUSTOMERS)
-        rows = keys.slice(ends[first], ends[first + len(mine)] - ends[first])
-        tables, events = (
-            {name: _between(table, place, place + len(mine)) for name, table in some.items()}
-            for some in read
+@dataclass(frozen=True)
+class BlockFeatures:
+    """Computes the features of a block of customers from files, in whichever process it is called.
+
+    Parameters
+    ----------
+    snapshots, customers
+        Parquet files of the keys and of the sign-ups.
+    periods
+        Folder of the measures.
+    log_start
+        Log to the first period in which any of its rows was visible.
+    planned
+        The columns to compute.
+    settings, clock
+        Windows and core features; the rule for time.
+    """
+
+    snapshots: Path
+    customers: Path
+    periods: Path
+    log_start: dict[str, int]
+    planned: tuple[Column, ...]
+    settings: FeatureSettings
+    clock: Clock
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Schema of the feature table."""
+        names = [column.feature.name for column in self.planned]
+        keys = [("customer_id", pa.string()), ("cutoff", INSTANT)]
+        return pa.schema(keys + [(name, pa.float32()) for name in names])
+
+    def __call__(self, block: tuple[str, str]) -> pa.Table:
+        """Return the rows of the feature table from the first to the last customer of a block."""
+        known = self.known(*block)
+        matrix = block_matrix(known, self.planned)
+        cutoff = pa.array(known.cutoff_us, type=pa.int64()).cast(INSTANT)
+        customer = known.customers.take(pa.array(known.cell_customer))
+        return pa.Table.from_arrays([customer, cutoff, *map(pa.array, matrix)], schema=self.schema)
+
+    def known(self, low: str, high: str) -> Known:
+        """Read what is known of the customers from ``low`` to ``high``."""
+        keys, start = self._keys(low, high), self.log_start
+        customers = pc.unique(keys["customer_id"])
+        tables = {name: self._read.rows(name, customers) for name in start}
+        events = {name: self._read.events(name, customers) for name in start if name in EVENTS}
+        return Known(keys, tables, events, start, self.settings, self.clock)
+
+    @cached_property
+    def _read(self) -> Periods:
+        return Periods(self.periods)
+
+    def _keys(self, low: str, high: str) -> pa.Table:
+        """Read the snapshots' keys with the sign-up of their customers; instants as int64."""
+        order = [("customer_id", "ascending"), ("cutoff", "ascending")]
+        rows = _between(self.snapshots, low, high, ["customer_id", "cutoff"]).sort_by(order)
+        people = _between(self.customers, low, high, ["customer_id", "signed_up_at"])
+        place = pc.index_in(rows["customer_id"], value_set=people["customer_id"])
+        return pa.table(
+            {
+                "customer_id": rows["customer_id"],
+                "cutoff_us": rows["cutoff"].cast(pa.int64()),
+                "signed_up_us": people["signed_up_at"].cast(pa.int64()).take(place),
+            }
         )
-        yield rows, Known(rows, tables, events, place, start, settings, clock)
 
 
-def _read(periods: Periods, customers: pa.Array) -> tuple[dict[str, pa.Table], dict[str, pa.Table]]:
-    """Periods and event tables of a stretch of customers."""
-    return (
-        {name: periods.rows(name, customers) for name in periods.logs},
-        {name: periods.events(name, customers) for name in periods.logs if name in EVENTS},
-    )
-
-
-def _between(table: pa.Table, first: int, stop: int) -> pa.Table:
-    """Rows of the customers numbered from ``first`` up to ``stop``, of a table sorted by them."""
-    start, end = np.searchsorted(table["customer"].to_numpy(), [first, stop])
-    return table.slice(start, end - start)
+def _between(path: Path, low: str, high: str, names: Sequence[str]) -> pa.Table:
+    """Some columns of a file, rows of the customers from ``low`` to ``high``."""
+    inside = [("customer_id", ">=", low), ("customer_id", "<=", high)]
+    return pq.read_table(path, columns=list(names), filters=inside)
 
 
 def block_matrix(known: Known, planned: Sequence[Column]) -> NDArray[np.float32]:
@@ -164,14 +211,16 @@ class Facts:
         never = np.full(len(planned), np.iinfo(np.int64).max)
         return cls(empty, 0, np.zeros(len(planned), dtype=np.int64), never)
 
-    def add(self, matrix: NDArray[np.float32], cutoff_us: NDArray[np.int64]) -> None:
-        """Take in a block: matrix of shape (features, snapshots), cutoffs of shape (snapshots,)."""
-        missing = np.isnan(matrix)
-        self.rows += matrix.shape[1]
-        self.missing += missing.sum(axis=1)
-        seen = ~missing & (matrix != self.empty[:, None])
-        earliest = np.where(seen, cutoff_us, np.iinfo(np.int64).max).min(axis=1)
-        self.first_seen_us = np.minimum(self.first_seen_us, earliest)
+    def add(self, table: pa.Table) -> None:
+        """Take in the rows of a block."""
+        cutoff_us = table["cutoff"].cast(pa.int64()).to_numpy()
+        self.rows += table.num_rows
+        for place, column in enumerate(table.columns[2:]):
+            values = column.to_numpy()
+            missing = np.isnan(values)
+            self.missing[place] += missing.sum()
+            seen = cutoff_us[~missing & (values != self.empty[place])]
+            self.first_seen_us[place] = seen.min(initial=self.first_seen_us[place])
 
     def as_dicts(self, clock: Clock) -> list[dict[str, Any]]:
         """Share of the snapshots without a value, and the first cutoff with one not empty."""
@@ -185,22 +234,3 @@ class Facts:
             }
             for missing, first in zip(self.missing, self.first_seen_us, strict=True)
         ]
-
-
-def write_blocks(
-    known_blocks: Iterator[tuple[pa.Table, Known]],
-    planned: Sequence[Column],
-    facts: Facts,
-    path: Path,
-) -> None:
-    """Compute and write block after block, one row group each."""
-    fields = [("customer_id", pa.string()), ("cutoff", INSTANT)]
-    fields += [(column.feature.name, pa.float32()) for column in planned]
-    schema = pa.schema(fields)
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for keys, known in known_blocks:
-            matrix = block_matrix(known, planned)
-            facts.add(matrix, known.cutoff_us)
-            cutoff = pa.array(known.cutoff_us, type=pa.int64()).cast(INSTANT)
-            arrays = [keys["customer_id"].cast(pa.string()), cutoff, *map(pa.array, matrix)]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))

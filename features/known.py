@@ -35,12 +35,10 @@ class Known:
         Columns ``customer_id``, ``cutoff_us`` and ``signed_up_us`` (null where unknown), sorted by
         the first two: one row a cell.
     periods
-        Log to its periods table, rows of these customers sorted by ``measures.KEY``, the customer
-        as a number, in the column ``customer``.
+        Log to its periods table, rows of these customers sorted by ``measures.KEY``; in place of
+        ``customer_id`` stands ``customer``, the place among the customers of ``keys``.
     events
         Log to its event table, likewise, sorted by ``measures.EVENT_ORDER``.
-    first_customer
-        Number that the first of these customers has there; the others follow in order.
     log_start
         Log to the first period in which any of its rows was visible, to any customer.
     settings, clock
@@ -52,7 +50,6 @@ class Known:
         keys: pa.Table,
         periods: Mapping[str, pa.Table],
         events: Mapping[str, pa.Table],
-        first_customer: int,
         log_start: Mapping[str, int],
         settings: FeatureSettings,
         clock: Clock,
@@ -65,7 +62,6 @@ class Known:
         self.cutoff: Integers = np.asarray(clock.period_of(self.cutoff_us), dtype=np.int64)
         self.signed_up_us = _integers(keys["signed_up_us"])
         self._periods, self._events, self._log_start = periods, events, log_start
-        self._first_customer = first_customer
         self._memo: dict[Any, Any] = {}
 
     @property
@@ -101,7 +97,7 @@ class Known:
         key = ("entities", name)
         if key not in self._memo:
             table = self._events[name]
-            customer = self._customer(table)
+            customer = _integers(table["customer"])
             self._memo[key] = Entities(table, customer, self.cell_customer, self.cutoff)
         entities: Entities = self._memo[key]
         return entities
@@ -133,11 +129,8 @@ class Known:
         """Days from the cutoff to instants; NaN where ``NOTHING``."""
         return -self.days_since(instant_us)
 
-    def _customer(self, table: pa.Table) -> Integers:
-        return _integers(table["customer"]) - self._first_customer
-
     def _rolled(self, table: pa.Table) -> Rolled:
-        customer = self._customer(table)
+        customer = _integers(table["customer"])
         return _roll(table, customer, slice(None), self.cell_customer, self.cutoff)
 
 

@@ -48,7 +48,7 @@ EVENTS_SUFFIX = "_events"
 # Rows of a log that one query measures, whole periods: bounds memory, and spares small queries.
 CHUNK_ROWS = 4_000_000
 # Small enough that the rows of few customers are read without those of all others.
-ROW_GROUP_ROWS = 32_768
+ROW_GROUP_ROWS = 16_384
 EMPTY = "empty"
 _PLACED = ("customer", *KEY[1:])
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from data.clock import Clock
 
 KEYS = ("customer_id", "cutoff")
+FEATURE_TABLE = FEATURES / "features.parquet"
 
 
 def load_history(clock: Clock, labels: tuple[str, ...]) -> RiskData:
@@ -99,13 +100,13 @@ def _feature_matrix(
     snapshots: pa.Table, rows: pa.ChunkedArray
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     """Feature names and float32 matrix of the chosen rows, a column at a time to save memory."""
-    file = pq.ParquetFile(FEATURES / "features.parquet")
+    file = pq.ParquetFile(FEATURE_TABLE)
     keys = file.read(list(KEYS))
     same = len(keys) == len(rows)
     if not same or any(not keys[key].filter(rows).equals(snapshots[key]) for key in KEYS):
         raise BadInputError(
-            f"{FEATURES / 'features.parquet'} does not hold the rows of the snapshots: they were "
-            "taken anew since; run dvc repro."
+            f"{FEATURE_TABLE} does not hold the rows of the snapshots: they were taken anew since; "
+            "run dvc repro."
         )
     names = tuple(name for name in file.schema_arrow.names if name not in KEYS)
     X = np.empty((snapshots.num_rows, len(names)), dtype=np.float32)
