@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Customers in a block: bounds memory, and as the size of a row group shapes the file's bytes.
-BLOCK_CUSTOMERS = 4096
+# Customers in a block, and snapshots about as many: both bound memory, and as the size of a row
+# group they shape the file's bytes. More customers at once read less of others' rows.
+BLOCK_CUSTOMERS = 16_384
+BLOCK_SNAPSHOTS = 250_000
 FEATURES_FILE = "features.parquet"
 CATALOG_FILE = "catalog.json"
 
@@ -106,10 +109,11 @@ def build_features(
 
 def customer_blocks(snapshots: Path, engine: Engine) -> list[tuple[str, str]]:
     """First and last customer of each block of those that have snapshots, in their order."""
-    distinct = engine.read(snapshots).select("customer_id").distinct()
-    customers = engine.to_arrow(distinct.order_by("customer_id"))["customer_id"]
-    starts = range(0, len(customers), BLOCK_CUSTOMERS)
-    blocks = [customers.slice(start, BLOCK_CUSTOMERS) for start in starts]
+    counted = engine.read(snapshots).group_by("customer_id").aggregate(count=ibis._.count())
+    found = engine.to_arrow(counted.order_by("customer_id"))
+    customers, count = found["customer_id"], max(pc.sum(found["count"]).as_py() or 0, 1)
+    size = min(BLOCK_CUSTOMERS, -(-BLOCK_SNAPSHOTS * len(customers) // count))
+    blocks = [customers.slice(start, size) for start in range(0, len(customers), size or 1)]
     return [(block[0].as_py(), block[-1].as_py()) for block in blocks]
 
 

@@ -14,6 +14,7 @@ import inspect
 import json
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ from features.measures import EVENT_ORDER, EVENTS, KEY, MEASURES, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -48,7 +50,7 @@ EVENTS_SUFFIX = "_events"
 # Rows of a log that one query measures, whole periods: bounds memory, and spares small queries.
 CHUNK_ROWS = 4_000_000
 # Small enough that the rows of few customers are read without those of all others.
-ROW_GROUP_ROWS = 16_384
+ROW_GROUP_ROWS = 8_192
 EMPTY = "empty"
 _PLACED = ("customer", *KEY[1:])
 
@@ -220,22 +222,30 @@ def _measure_stale(
     clock: Clock,
 ) -> None:
     """Measure the stale periods in stretches that one query can bear, one file a period."""
-    for first, last in progress(
-        _stretches(arrived, stale), f"measuring {folder.name}, stretches of periods", log
-    ):
-        rows = expression(_arrived(table, first, last, clock))
-        measured = engine.to_arrow(rows.order_by(list(dict.fromkeys(["visible_period", *order]))))
-        visible = measured["visible_period"].to_numpy()
-        for period in range(first, last + 1):
-            start, stop = np.searchsorted(visible, [period, period + 1])
-            if period in arrived:
-                _write(measured.slice(start, stop - start), folder / f"{period}.parquet")
+    what = f"measuring {folder.name}, stretches of periods"
+    by_period = list(dict.fromkeys(["visible_period", *order]))
+    with ThreadPoolExecutor(1) as writer:  # writes while the next stretch is measured
+        written: Future[None] | None = None
+        for first, last in progress(_stretches(arrived, stale), what, log):
+            rows = expression(_arrived(table, first, last, clock))
+            measured = engine.to_arrow(rows.order_by(by_period))
+            if written:
+                written.result()
+            periods = [period for period in range(first, last + 1) if period in arrived]
+            written = writer.submit(_write_periods, measured, periods, folder)
+        if written:
+            written.result()
     if not arrived:
-        _write(engine.to_arrow(expression(table)), folder / f"{EMPTY}.parquet")
+        write_table(engine.to_arrow(expression(table)), folder / f"{EMPTY}.parquet")
 
 
-def _write(table: pa.Table, path: Path) -> None:
-    write_table(table.combine_chunks(), path, row_group_rows=ROW_GROUP_ROWS)
+def _write_periods(measured: pa.Table, periods: Sequence[int], folder: Path) -> None:
+    """Write a file for each period, of rows sorted by it."""
+    visible = measured["visible_period"].to_numpy()
+    for period in periods:
+        start, stop = np.searchsorted(visible, [period, period + 1])
+        table = measured.slice(start, stop - start).combine_chunks()
+        write_table(table, folder / f"{period}.parquet", row_group_rows=ROW_GROUP_ROWS)
 
 
 def _stretches(arrived: Arrivals, stale: set[int]) -> list[tuple[int, int]]:
