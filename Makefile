@@ -80,9 +80,14 @@ week: setup ## Let the simulated world live on for one week; then run make again
 ceiling: setup ## Measure the observable ceiling of the simulated world anew (half an hour, 10 GB)
 	python -m pipelines.ceiling
 
+$(VENV)-bench/.installed: pipelines/bench/requirements.txt
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --disable-pip-version-check --requirement $<
+	@touch $@
+
 .PHONY: bench
-bench: setup ## Measure speed and memory; results in reports/bench
-	python -m pipelines.bench
+bench: setup $(VENV)-bench/.installed ## Measure speed and memory; results in reports/bench (FULL=1: all sizes, hours)
+	python -m pipelines.bench $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: clean
 clean: ## Remove what the pipeline wrote (not the released lists nor mlflow.db)

@@ -22,7 +22,7 @@ from features.phrases import FRUSTRATION, LEAVING, TOPICS
 from features.roll import NOTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from data.clock import Clock
     from data.engine import Engine
@@ -265,7 +265,14 @@ MEASURES: dict[str, Callable[..., dict[str, Reduction]]] = {
 }
 
 
-def period_table(name: str, table: Any, engine: Engine, clock: Clock, manifest: Manifest) -> Any:
+def period_table(
+    name: str,
+    table: Any,
+    engine: Engine,
+    clock: Clock,
+    manifest: Manifest,
+    only: Collection[str] | None = None,
+) -> Any:
     """Reduce a clean log to its periods table.
 
     Parameters
@@ -274,6 +281,8 @@ def period_table(name: str, table: Any, engine: Engine, clock: Clock, manifest: 
         Name of the log, a key of ``MEASURES``.
     table
         The clean log, or any part of it cut by ``available_at``.
+    only
+        Measures to take; None takes all that features read.
 
     Returns
     -------
@@ -296,6 +305,8 @@ def period_table(name: str, table: Any, engine: Engine, clock: Clock, manifest: 
             core_code=_code(log.feature, manifest.core_features, -1),
         )
     measures = MEASURES[name](log, clock, manifest)
+    if only is not None:
+        measures = {column: how for column, how in measures.items() if column in only}
     log = log.select(*KEY, **{column: value for column, (_, value) in measures.items()})
     reduced = {column: _reduced(how, log[column]) for column, (how, _) in measures.items()}
     return log.group_by(list(KEY)).aggregate(**reduced)

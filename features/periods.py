@@ -33,7 +33,7 @@ from features import measures, phrases
 from features.measures import EVENT_ORDER, EVENTS, KEY, MEASURES, Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -96,9 +96,10 @@ def _numbered(by_period: Mapping[str, Any]) -> dict[int, Any]:
     return {int(period): value for period, value in by_period.items()}
 
 
-def made_by(clock: Clock, core_features: Sequence[str]) -> str:
+def made_by(clock: Clock, core_features: Sequence[str], only: Collection[str] | None = None) -> str:
     """Digest of everything but the rows that decides the bytes of the periods tables."""
-    parts = [repr(clock), repr(tuple(core_features)), pa.__version__, str(ROW_GROUP_ROWS)]
+    parts = [repr(clock), repr(tuple(core_features)), repr(only and sorted(only))]
+    parts += [pa.__version__, str(ROW_GROUP_ROWS)]
     parts += [inspect.getsource(module) for module in (clock_module, contracts, measures, phrases)]
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
 
@@ -110,6 +111,7 @@ def measure(
     clock: Clock,
     core_features: Sequence[str],
     earlier: Path | None = None,
+    only: Collection[str] | None = None,
 ) -> None:
     """Reduce each log to ``<log>/<visible period>.parquet``, small logs row by row beside it.
 
@@ -124,8 +126,10 @@ def measure(
     earlier
         Folder that an earlier run wrote: the periods whose rows are the same are taken from it, and
         their rows not read.
+    only
+        Measures to take; None takes all that features read.
     """
-    by = made_by(clock, core_features)
+    by = made_by(clock, core_features, only)
     made = Made.of(earlier) if earlier else None
     if made is None or made.by != by:
         made = Made(by, {}, {})
@@ -141,7 +145,7 @@ def measure(
     for name in names:
         table = engine.read(clean[name])
         _keep(name, set(arrived[name]) - stale[name], earlier, target)
-        for folder, order, expression in _outputs(name, target, engine, clock, manifest):
+        for folder, order, expression in _outputs(name, target, engine, clock, manifest, only):
             _measure_stale(
                 table, expression, order, arrived[name], stale[name], folder, engine, clock
             )
@@ -195,13 +199,20 @@ def _keep(name: str, kept: set[int], earlier: Path | None, target: Path) -> None
 
 
 def _outputs(
-    name: str, target: Path, engine: Engine, clock: Clock, manifest: Manifest
+    name: str,
+    target: Path,
+    engine: Engine,
+    clock: Clock,
+    manifest: Manifest,
+    only: Collection[str] | None,
 ) -> Iterator[tuple[Path, tuple[str, ...], Callable[[Any], Any]]]:
     """Yield the folder, the order of rows and the expression of each table made of a log."""
     yield (
         target / name,
         KEY,
-        partial(measures.period_table, name, engine=engine, clock=clock, manifest=manifest),
+        partial(
+            measures.period_table, name, engine=engine, clock=clock, manifest=manifest, only=only
+        ),
     )
     if name in EVENTS:
         yield (

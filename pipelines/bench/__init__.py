@@ -1,0 +1,1 @@
+"""Benchmarks: ours beside what one would write instead, and how cost grows."""

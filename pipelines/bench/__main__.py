@@ -1,0 +1,43 @@
+"""``make bench``: speed and memory, as a table and JSON in ``reports/bench/``.
+
+Every measurement runs in a process of its own, so that its peak memory is its own, and after
+starting and importing. ``--full`` adds what takes hours; ``--only`` names sections to measure anew,
+the others stay as they were measured before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+
+from data.files import write_text
+from pipelines.bench.report import document
+from pipelines.bench.sections import SECTIONS
+from pipelines.params import load_params
+from pipelines.paths import REPORTS
+from pipelines.stage import run_stage
+
+logger = logging.getLogger("bench")
+FOLDER = REPORTS / "bench"
+
+
+def main() -> None:
+    """Measure the sections, writing the report after each."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.bench", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="also what takes hours")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    asked = parser.parse_args()
+    params = load_params()
+    path = FOLDER / "bench.json"
+    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for name in asked.only:
+        logger.info("measuring %s", name)
+        results[name] = SECTIONS[name](params, full=asked.full)
+        write_text(json.dumps(results, indent=2) + "\n", path)
+        write_text(document(results), FOLDER / "bench.md")
+    logger.info("\n%s", document(results))
+
+
+if __name__ == "__main__":
+    run_stage(main)

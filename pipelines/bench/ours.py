@@ -1,0 +1,184 @@
+"""Ours, as the benchmarks run it: the only place that knows how the features are built.
+
+``python -m pipelines.bench.ours NAME TASK`` runs one of ``RUNS`` in a process of its own and prints
+what it took and found as JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from data.clock import Clock
+from data.engine import Engine, open_engine
+from data.files import replaced_folder
+from data.sources.simulated import simulate
+from features.build import BlockFeatures, build_features, customer_blocks
+from features.declare import FeatureSettings
+from features.derive import bit_count
+from features.engagement import daily
+from features.periods import Periods, measure
+from pipelines.bench.peers import SECOND, measured
+from pipelines.ingest import world_settings
+from pipelines.params import load_params
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from features.known import Known
+    from features.roll import Integers
+    from pipelines.bench.peers import Task
+
+# What the six aggregates need of the periods table.
+MEASURED = ("uses", "seconds", "days", "features", "last_us", "longest_s")
+
+
+class Laps:
+    """Seconds by stage, summed over laps."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def end(self, stage: str) -> None:
+        """Count the time since the last lap towards a stage."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
+        self._since = now
+
+
+def aggregates(task: Task) -> dict[str, Any]:
+    """The task of ``pipelines.bench.peers``: six aggregates of every snapshot.
+
+    With ``target`` in the task they are also written there, a float32 column each as features are.
+
+    Returns
+    -------
+    ``sums``, and the seconds of each of the ``stages``.
+    """
+    windows, laps = tuple(task["windows"]), Laps()
+    clock, settings = load_params().clock.clock, FeatureSettings(windows, ())
+    sums: dict[str, int] = {}
+    with (
+        _engine(task) as engine,
+        tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch,
+        contextlib.ExitStack() as stack,
+    ):
+        periods, snapshots = Path(scratch), Path(task["snapshots"])
+        measure({"usage": Path(task["usage"])}, periods, engine, clock, (), only=MEASURED)
+        laps.end("measure")
+        start = {"usage": Periods(periods).start("usage")}
+        read = BlockFeatures(
+            snapshots, Path(task["customers"]), periods, start, (), settings, clock
+        )
+        writer = None
+        blocks = customer_blocks(snapshots, engine)
+        for table in engine.map_blocks(partial(_aggregated, read, windows), blocks):
+            for name in table.column_names[2:]:
+                sums[name] = sums.get(name, 0) + pc.sum(table[name]).as_py()
+            laps.end("roll")
+            if "target" in task:
+                rows = table.cast(
+                    pa.schema(
+                        [*table.schema][:2]
+                        + [(name, pa.float32()) for name in table.column_names[2:]]
+                    ),
+                    safe=False,
+                )
+                writer = writer or stack.enter_context(
+                    pq.ParquetWriter(task["target"], rows.schema, compression="zstd")
+                )
+                writer.write_table(rows)
+                laps.end("write")
+    return {"sums": sums, "stages": laps.seconds}
+
+
+def _aggregated(read: BlockFeatures, windows: Sequence[int], block: tuple[str, str]) -> pa.Table:
+    """Keys and aggregates of a block of customers."""
+    known = read.known(*block)
+    columns = {name: values for w in windows for name, values in _window(known, w)}
+    customer = known.customers.take(pa.array(known.cell_customer))
+    return pa.table({"customer_id": customer, "cutoff_us": known.cutoff_us} | columns)
+
+
+def _window(known: Known, window: int) -> list[tuple[str, Integers]]:
+    """Columns of a window, 0 where there was no use, and where there was any."""
+    usage = known.log("usage")
+    last = usage.max("last_us", window)
+    used = last > 0
+    return [
+        (f"uses_{window}", usage.sum("uses", window)),
+        (f"seconds_{window}", usage.sum("seconds", window)),
+        (f"active_days_{window}", usage.sum(known.once(daily), window)),
+        (f"features_{window}", bit_count(usage, "features", window).astype(np.int64)),
+        (f"last_use_s_{window}", np.where(used, last // SECOND, 0)),
+        (f"longest_s_{window}", np.maximum(usage.max("longest_s", window), 0)),
+        (f"cells_{window}", used.astype(np.int64)),
+    ]
+
+
+def measures(task: Task) -> dict[str, Any]:
+    """Measure all logs in the folder ``clean``, extending what lies in ``periods`` already."""
+    params = load_params()
+    periods, core = Path(task["periods"]), params.featurize.core_features
+    with _engine(task) as engine, replaced_folder(periods) as target:
+        measure(_tables(task), target, engine, params.clock.clock, core, earlier=periods)
+    return {}
+
+
+def families(task: Task) -> dict[str, Any]:
+    """Every feature of every family of the ``snapshots``, from the logs in the folder ``clean``."""
+    params = load_params()
+    settings = FeatureSettings(params.featurize.windows, params.featurize.core_features)
+    with _engine(task) as engine, tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch:
+        features = build_features(
+            _tables(task),
+            Path(task["snapshots"]),
+            Path(scratch) / "features",
+            Path(scratch) / "periods",
+            engine,
+            params.clock.clock,
+            settings,
+        )
+    return {"features": len(features)}
+
+
+def simulated(task: Task) -> dict[str, Any]:
+    """Simulate a world of so many ``customers`` and ``weeks``; how many events it has."""
+    size, weeks = task["customers"], task["weeks"]
+    settings = world_settings(load_params(), customers=size, weeks=weeks, arrival_weeks=weeks)
+    with tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch:
+        rows = simulate(settings, Clock(), Path(scratch) / "raw", Path(scratch) / "truth")
+    return {"events": sum(rows[name] for name in rows.keys() - {"customers", "truth"})}
+
+
+def _tables(task: Task) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(Path(task["clean"]).glob("*.parquet"))}
+
+
+def _engine(task: Task) -> Engine:
+    return open_engine("duckdb", task["threads"], load_params().engine.memory_limit)
+
+
+RUNS: dict[str, Callable[[Task], dict[str, Any]]] = {
+    "ours": aggregates,
+    "measures": measures,
+    "families": families,
+    "simulated": simulated,
+}
+
+
+if __name__ == "__main__":
+    chosen, given = RUNS[sys.argv[1]], json.loads(sys.argv[2])
+    sys.stdout.write(json.dumps(measured(lambda: chosen(given))) + "\n")
