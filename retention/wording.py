@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -87,8 +88,47 @@ def quantity(value: float, unit: str, currency: str) -> str:
     return number(math.trunc(value) if unit in _WHOLE else value)
 
 
-def sentence(feature: Feature, value: float, norm: float, currency: str) -> str:
-    """Say a feature's value in plain words, with the customer's own norm where it is known.
+@dataclass(frozen=True)
+class Quote:
+    """A feature's value about to be put into words: a template and what fills it, in any language.
+
+    Parameters
+    ----------
+    template
+        The English sentence with ``{value}`` and choices ``[one/many]``, by which catalogues of
+        translations know it; it may hold neither.
+    value
+        What fills it, without a sign that the template already speaks of; NaN where nothing does.
+    unit
+        Key of ``features.declare.UNITS``: how the value is written.
+    one
+        Whether English takes the first of each choice.
+    norm_clause
+        What follows the sentence where the customer's own norm is known, with ``{norm}``; or None.
+    norm, norm_unit
+        What fills it.
+    """
+
+    template: str
+    value: float = math.nan
+    unit: str = "count"
+    one: bool = False
+    norm_clause: str | None = None
+    norm: float = math.nan
+    norm_unit: str = "count"
+
+    def text(self, currency: str) -> str:
+        """Return the English sentence; ``currency`` is the ISO 4217 code of amounts."""
+        value = quantity(self.value, self.unit, currency) if math.isfinite(self.value) else ""
+        words = one_or_many(self.template, self.one).format(value=value)
+        if self.norm_clause is None:
+            return words
+        norm = quantity(self.norm, self.norm_unit, currency)
+        return words + one_or_many(self.norm_clause, norm == "1").format(norm=norm)
+
+
+def quote(feature: Feature, value: float, norm: float) -> Quote:
+    """Choose the words for a feature's value, with the customer's own norm where it is known.
 
     Parameters
     ----------
@@ -98,25 +138,26 @@ def sentence(feature: Feature, value: float, norm: float, currency: str) -> str:
         Of the customer; not finite where it is absent.
     norm
         The customer's own norm for the feature's window; not finite where it is not known.
-    currency
-        ISO 4217 code of amounts.
     """
     if not math.isfinite(value):
-        return feature.missing
+        return Quote(feature.missing)
     size = abs(value) if feature.negative else value
-    text = quantity(size, feature.unit, currency)
+    text = quantity(size, feature.unit, "")
     template = feature.negative if feature.negative and value < 0.0 else feature.sentence
-    if feature.zero and text == quantity(0.0, feature.unit, currency):
+    if feature.zero and text == quantity(0.0, feature.unit, ""):
         template = feature.zero
-    words = one_or_many(template, text == "1" or value == 1.0).format(value=text)
-    return words + (_usual(feature, norm, currency) if math.isfinite(norm) else "")
-
-
-def _usual(feature: Feature, norm: float, currency: str) -> str:
-    """Say the norm, with a decimal at most where it is a number."""
+    said = Quote(template, size, feature.unit, text == "1" or value == 1.0)
+    if not math.isfinite(norm):
+        return said
     unit = "days" if feature.unit == "whole_days" else feature.unit
-    text = quantity(round(norm, 1) if unit in _PLAIN else norm, unit, currency)
-    return one_or_many(feature.norm_clause, text == "1").format(norm=text)
+    # A decimal at most where it is a number.
+    norm = round(norm, 1) if unit in _PLAIN else norm
+    return replace(said, norm_clause=feature.norm_clause, norm=norm, norm_unit=unit)
+
+
+def sentence(feature: Feature, value: float, norm: float, currency: str) -> str:
+    """Say a feature's value in plain English; see ``quote``."""
+    return quote(feature, value, norm).text(currency)
 
 
 def one_or_many(text: str, one: bool) -> str:
