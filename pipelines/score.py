@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 
 from data.contracts import CAUSES
-from data.files import replaced_folder
+from data.files import replaced_folder, write_text
 from data.outcomes import contacted_between
+from data.population import already_decided, lifetimes_whoever_was_contacted
 from data.snapshots import DAYS_PER_MONTH
 from features.declare import REASON_GROUPS
 from models.boosters import load_model, model_digest
@@ -20,12 +23,18 @@ from models.explain import explain
 from pipelines.catalog import load_catalog
 from pipelines.dataset import load_history, load_newest, newest_cutoff
 from pipelines.params import load_params
-from pipelines.paths import CLEAN, MODEL, REPORTS, SCORES, SNAPSHOTS
-from pipelines.settings import labels, list_settings
+from pipelines.paths import CLEAN, MODEL, REPORTS, SCORES, SNAPSHOTS, tables_in
+from pipelines.releases import cutoff_of, past_risks, read_past, read_records, released
+from pipelines.settings import labels, list_settings, population_settings
 from pipelines.stage import run_stage
-from retention.exports import write_csv, write_parquet
+from retention.chat import summary
+from retention.detail import PERIODS, details
+from retention.effect import effects, first_listings
+from retention.exports import crm_frame, write_csv, write_parquet, write_xlsx
 from retention.page import write_page
 from retention.playbook import load_playbook
+from retention.ranking import QUEUE_NAMES
+from retention.realised import realised
 from retention.survival import MonthsKept, months_kept
 from retention.weekly import MONEY_COLUMNS, Provenance, Scored, weekly_list
 
@@ -35,6 +44,7 @@ if TYPE_CHECKING:
     from models.competing_risks import RiskModel
     from models.dataset import RiskData
     from pipelines.params import Params
+    from retention.weekly import WeeklyList
 
 logger = logging.getLogger("score")
 
@@ -64,6 +74,91 @@ def recently_contacted(params: Params, as_of: int) -> set[str]:
     after = clock.cutoff_us(as_of - params.score.contact_pause_periods)
     with params.engine.open() as engine:
         return contacted_between(engine.read(path), after, clock.cutoff_us(as_of), engine)
+
+
+def looked_back(params: Params, week: WeeklyList, as_of: int) -> WeeklyList:
+    """Add what became of the lists released so far, and what contacting achieved."""
+    clock = params.clock.clock
+    now = clock.cutoff_at(as_of)
+    folders = released(params.ingest.source, now)
+    follow_up = dt.timedelta(days=params.snapshot.undo_days + params.clock.lateness_days)
+    spans = [dt.timedelta(days=h * clock.period_days) for h in params.snapshot.horizons]
+    passed = [[f for f in folders if cutoff_of(f) + span + follow_up <= now] for span in spans]
+    if not passed[0]:
+        return week
+    with params.engine.open() as engine:
+        tables = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
+        settings = population_settings(params)
+        lifetimes = lifetimes_whoever_was_contacted(
+            tables, clock, settings, engine, as_of
+        ).to_pandas()
+    became = [
+        queue
+        for folder, record in zip(passed[0], read_records(passed[0]), strict=True)
+        for queue in realised(
+            record,
+            pd.read_parquet(folder / "scores.parquet"),
+            lifetimes,
+            week.labels[0],
+            spans[0],
+        )
+    ]
+
+    measured = [
+        effect
+        for label, span, lists in zip(week.labels, spans, passed, strict=True)
+        if lists
+        for effect in effects(
+            first_listings(read_records(lists), clock, week.settings.epoch_periods),
+            lifetimes,
+            label,
+            span,
+        )
+    ]
+    return dataclasses.replace(week, realised=tuple(became), effects=tuple(measured))
+
+
+def looked_closer(params: Params, week: WeeklyList, as_of: int) -> WeeklyList:
+    """Add what the page shows of each listed customer, and how many have already decided."""
+    clock, label = params.clock.clock, week.labels[0]
+    causes = dict(zip(QUEUE_NAMES, CAUSES, strict=True))
+    risks = past_risks(params.ingest.source, week.listed, causes, label, PERIODS)
+    with params.engine.open() as engine:
+        tables = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
+        closer = details(week.listed["customer_id"].tolist(), risks, tables, as_of, clock, engine)
+        decided: set[str] = set()
+        if params.snapshot.rule == "contract":
+            decided = already_decided(tables["subscriptions"], clock.cutoff_us(as_of), engine)
+    decided -= set(week.scores["customer_id"])
+    return dataclasses.replace(week, details=closer, decided=len(decided))
+
+
+def write(params: Params, week: WeeklyList) -> None:
+    """Write the candidate: what is handed out, and the record."""
+    currency = params.ingest.currency
+    with replaced_folder(SCORES) as folder:
+        write_parquet(week.scores, folder / "scores.parquet")
+        write_parquet(week.listed, folder / "list.parquet")
+        write_parquet(week.record, folder / "record.parquet")
+        write_parquet(week.gone_record, folder / "gone.parquet")
+        write_csv(week.listed, folder / "list.csv", MONEY_COLUMNS, currency)
+        write_xlsx(week.listed, folder / "list.xlsx", MONEY_COLUMNS, currency)
+        # A CRM has one field for the risk, whatever the first horizon is.
+        crm = week.listed.assign(risk=week.listed[f"risk_{week.labels[0]}"])
+        for name, columns in params.score.crm.items():
+            write_csv(crm_frame(crm, columns, MONEY_COLUMNS), folder / f"crm_{name}.csv")
+        write_text(summary(week), folder / "summary.md")
+        write_page(week, folder / "list.html")
+        about = {
+            "source": week.provenance.source,
+            "cutoff": week.cutoff.date().isoformat(),
+            "model_version": week.provenance.model_version,
+            "freshness": {
+                log: newest.isoformat() for log, newest in week.provenance.freshness.items()
+            },
+            "listed": len(week.listed),
+        }
+        write_text(json.dumps(about, indent=2) + "\n", folder / "provenance.json")
 
 
 def provenance(params: Params, model: RiskModel) -> Provenance:
@@ -112,13 +207,16 @@ def main() -> None:
         provenance(params, model),
         clock,
         recently_contacted(params, as_of),
+        read_past(
+            params.ingest.source,
+            clock.cutoff_at(as_of),
+            data.X,
+            data.feature_names,
+            horizons,
+            params.engine.threads,
+        ),
     )
-    with replaced_folder(SCORES) as folder:
-        write_parquet(week.scores, folder / "scores.parquet")
-        write_parquet(week.listed, folder / "list.parquet")
-        write_parquet(week.record, folder / "record.parquet")
-        write_csv(week.listed, folder / "list.csv", MONEY_COLUMNS, params.ingest.currency)
-        write_page(week, folder / "list.html")
+    write(params, looked_closer(params, looked_back(params, week, as_of), as_of))
     logger.info("%d customers scored, %d listed", len(week.scores), len(week.listed))
 
 
