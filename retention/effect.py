@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
@@ -71,8 +72,8 @@ def first_listings(
         ``customer_id, cutoff, queue, treated``.
     """
     rows = pd.concat(records, ignore_index=True).sort_values("cutoff", kind="stable")
-    instants = rows["cutoff"].astype("datetime64[us, UTC]").astype("int64").to_numpy()
-    epoch = clock.period_of(instants) // epoch_periods
+    instants = rows["cutoff"].astype("datetime64[us, UTC]").astype("int64")
+    epoch = clock.period_of(np.asarray(instants, dtype=np.int64)) // epoch_periods
     rows = rows.assign(epoch=epoch, treated=rows["status"] == LISTED)
     first = rows.drop_duplicates(["customer_id", "epoch"])
     return first[["customer_id", "cutoff", "queue", "treated"]].reset_index(drop=True)
