@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +20,6 @@ from retention.change import Past
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -154,15 +155,15 @@ def append_release(
         If a list of that cutoff has been released.
     """
     target = release_folder(source, cutoff)
+    taken = BadInputError(
+        f"{target} exists: the list of that week has been handed out, and stays as it is; wait "
+        "for the next week's rows."
+    )
     if target.exists():
-        raise BadInputError(
-            f"{target} exists: the list of that week has been handed out, and stays as it is; wait "
-            "for the next week's rows."
-        )
-    writing = target.with_name(f".{target.name}.writing")
-    if writing.exists():
-        shutil.rmtree(writing)  # of a run that was killed
-    try:
+        raise taken
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+        writing = Path(scratch) / target.name
         shutil.copytree(candidate, writing)
         shutil.copytree(model, writing / MODEL_FOLDER)
         text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
@@ -170,7 +171,10 @@ def append_release(
         for path in writing.rglob("*"):
             if path.is_file():
                 path.chmod(0o444)
-        writing.rename(target)  # refuses where another release has come first
-    finally:
-        shutil.rmtree(writing, ignore_errors=True)
+        try:
+            writing.rename(target)
+        except OSError as error:
+            if target.exists():  # another release has come first
+                raise taken from error
+            raise
     return target

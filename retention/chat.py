@@ -17,7 +17,7 @@ _LONGEST: Final = 120
 _MARKS: Final = re.compile(r"([\\`*_{}\[\]()#+!|~>-])")
 # Breaks, control characters, and marks that turn the direction of what follows.
 _UNSEEN: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+"
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]+"
 )
 _APART: Final = "\u2060"  # a word joiner: seen by nobody, but "@all" and "http://" are cut by it
 

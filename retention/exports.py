@@ -194,8 +194,7 @@ def _write_cell(
 
 
 def _fits(text: str) -> str:
-    """Shorten text to what a cell holds, and replace halves of characters."""
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    """Shorten text to what a cell holds."""
     return text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"
 
 
