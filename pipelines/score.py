@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from data.contracts import CAUSES
 from data.files import replaced_folder, write_text
+from data.lifetimes import read_subscriptions
 from data.outcomes import contacted_between
 from data.population import already_decided, lifetimes_whoever_was_contacted
 from data.snapshots import DAYS_PER_MONTH
@@ -31,6 +32,8 @@ from retention.chat import summary
 from retention.detail import PERIODS, details
 from retention.effect import effects, first_listings
 from retention.exports import crm_frame, write_csv, write_parquet, write_xlsx
+from retention.overview import failed_invoices, overview, revenue_steps
+from retention.overview_page import write_overview
 from retention.page import write_page
 from retention.playbook import load_playbook
 from retention.ranking import QUEUE_NAMES
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from models.competing_risks import RiskModel
     from models.dataset import RiskData
     from pipelines.params import Params
+    from retention.overview import Overview
     from retention.weekly import WeeklyList
 
 logger = logging.getLogger("score")
@@ -133,7 +137,32 @@ def looked_closer(params: Params, week: WeeklyList, as_of: int) -> WeeklyList:
     return dataclasses.replace(week, details=closer, decided=len(decided))
 
 
-def write(params: Params, week: WeeklyList) -> None:
+def churn_overview(params: Params, as_of: int) -> Overview:
+    """Compute the second page from lifetimes, subscriptions and payments."""
+    until = params.clock.clock.cutoff_us(as_of)
+    customers = pq.read_table(CLEAN / "customers.parquet", columns=["customer_id", "segment"])
+    customers = customers.sort_by("customer_id").to_pandas()
+    revenue, failed = None, None
+    with params.engine.open() as engine:
+        tables = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
+        if params.snapshot.rule == "contract":
+            names = customers["customer_id"].to_numpy(dtype=object)
+            events = read_subscriptions(tables["subscriptions"], names, until, engine)
+            revenue = revenue_steps(events)
+        if "payments" in tables:
+            failed = failed_invoices(tables["payments"], until, engine)
+    return overview(
+        pq.read_table(SNAPSHOTS / "lifetimes.parquet").to_pandas(),
+        customers,
+        revenue,
+        failed,
+        params.clock.clock.cutoff_at(as_of),
+        params.score.margin,
+        params.ingest.currency,
+    )
+
+
+def write(params: Params, week: WeeklyList, churn: Overview) -> None:
     """Write the candidate: what is handed out, and the record."""
     currency = params.ingest.currency
     with replaced_folder(SCORES) as folder:
@@ -148,7 +177,11 @@ def write(params: Params, week: WeeklyList) -> None:
         for name, columns in params.score.crm.items():
             write_csv(crm_frame(crm, columns, MONEY_COLUMNS), folder / f"crm_{name}.csv")
         write_text(summary(week), folder / "summary.md")
+        for name, rows in (("realised", week.realised), ("effects", week.effects)):
+            text = pd.DataFrame(rows).to_json(orient="records", date_format="iso", indent=2)
+            write_text(text + "\n", folder / f"{name}.json")
         write_page(week, folder / "list.html")
+        write_overview(churn, folder / "overview.html")
         about = {
             "source": week.provenance.source,
             "cutoff": week.cutoff.date().isoformat(),
@@ -216,7 +249,8 @@ def main() -> None:
             params.engine.threads,
         ),
     )
-    write(params, looked_closer(params, looked_back(params, week, as_of), as_of))
+    week = looked_closer(params, looked_back(params, week, as_of), as_of)
+    write(params, week, churn_overview(params, as_of))
     logger.info("%d customers scored, %d listed", len(week.scores), len(week.listed))
 
 
