@@ -192,7 +192,7 @@ def _charts(detail: CustomerDetail, week: WeeklyList, language: Language) -> dic
         drawn["risk"] = _risk_chart(detail, language)
     if any(period.active_days is not None for period in detail.weeks):
         drawn["use"] = _use_chart(detail, days, language)
-    if any(period.due is not None for period in detail.weeks):
+    if any(period.due or period.paid or period.failed for period in detail.weeks):
         drawn["payments"] = _payment_chart(detail, days, week.settings.currency, language)
     return drawn
 
@@ -229,7 +229,7 @@ def _risk_chart(detail: CustomerDetail, language: Language) -> Chart:
 def _use_chart(detail: CustomerDetail, days: list[str], language: Language) -> Chart:
     box = Box()
     values = [period.active_days for period in detail.weeks]
-    heights = charts.ceiling(max((value or 0 for value in values), default=0), whole=True)
+    heights = charts.ceiling(max(value or 0 for value in values), ticks=4, whole=True)
     early = [*values[:-_RECENT], *[None] * len(values[-_RECENT:])]
     late = [*[None] * len(values[:-_RECENT]), *values[-_RECENT:]]
     known = [value for value in values if value is not None]

@@ -18,6 +18,7 @@ from retention.exports import csv_text
 from retention.language import ENGLISH, LANGUAGES
 from retention.page import page
 from retention.playbook import load_playbook
+from retention.ranking import ListSettings
 from retention.realised import RealisedQueue
 from retention.weekly import MONEY_COLUMNS, Provenance, Scored, WeeklyList, weekly_list
 from retention.wording import percent
@@ -256,9 +257,11 @@ def detail(number: int, text: str = "The export failed again.") -> CustomerDetai
     return CustomerDetail(risks, weeks, (ticket, rated) if number % 2 else ())
 
 
-def later(scored: Scored, text: str = "The export failed again.") -> WeeklyList:
+def later(
+    scored: Scored, text: str = "The export failed again.", settings: ListSettings = SETTINGS
+) -> WeeklyList:
     """A week with a past, details, and what became of earlier lists."""
-    week = make(scored, past=earlier(make(scored)))
+    week = make(scored, settings, past=earlier(make(scored, settings)))
     realised = tuple(
         RealisedQueue(CUTOFF - dt.timedelta(weeks=5), *terms)
         for terms in (
