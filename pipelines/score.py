@@ -16,28 +16,27 @@ from data.contracts import CAUSES
 from data.files import replaced_folder, write_text
 from data.lifetimes import read_subscriptions
 from data.outcomes import contacted_between
-from data.population import already_decided, lifetimes_whoever_was_contacted
+from data.population import already_decided
 from data.snapshots import DAYS_PER_MONTH
 from features.declare import REASON_GROUPS
 from models.boosters import load_model, model_digest
 from models.explain import explain
 from pipelines.catalog import load_catalog
 from pipelines.dataset import load_history, load_newest, newest_cutoff
+from pipelines.lookback import look_back
 from pipelines.params import load_params
 from pipelines.paths import CLEAN, MODEL, REPORTS, SCORES, SNAPSHOTS, tables_in
-from pipelines.releases import cutoff_of, past_risks, read_past, read_records, released
-from pipelines.settings import labels, list_settings, population_settings
+from pipelines.releases import past_risks, read_past
+from pipelines.settings import labels, list_settings
 from pipelines.stage import run_stage
 from retention.chat import summary
 from retention.detail import PERIODS, details
-from retention.effect import effects, first_listings
 from retention.exports import crm_frame, write_csv, write_parquet, write_xlsx
 from retention.overview import failed_invoices, overview, revenue_steps
 from retention.overview_page import write_overview
 from retention.page import write_page
 from retention.playbook import load_playbook
 from retention.ranking import QUEUE_NAMES
-from retention.realised import realised
 from retention.survival import MonthsKept, months_kept
 from retention.weekly import MONEY_COLUMNS, Provenance, Scored, weekly_list
 
@@ -78,48 +77,6 @@ def recently_contacted(params: Params, as_of: int) -> set[str]:
     after = clock.cutoff_us(as_of - params.score.contact_pause_periods)
     with params.engine.open() as engine:
         return contacted_between(engine.read(path), after, clock.cutoff_us(as_of), engine)
-
-
-def looked_back(params: Params, week: WeeklyList, as_of: int) -> WeeklyList:
-    """Add what became of the lists released so far, and what contacting achieved."""
-    clock = params.clock.clock
-    now = clock.cutoff_at(as_of)
-    folders = released(params.ingest.source, now)
-    follow_up = dt.timedelta(days=params.snapshot.undo_days + params.clock.lateness_days)
-    spans = [dt.timedelta(days=h * clock.period_days) for h in params.snapshot.horizons]
-    passed = [[f for f in folders if cutoff_of(f) + span + follow_up <= now] for span in spans]
-    if not passed[0]:
-        return week
-    with params.engine.open() as engine:
-        tables = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
-        settings = population_settings(params)
-        lifetimes = lifetimes_whoever_was_contacted(
-            tables, clock, settings, engine, as_of
-        ).to_pandas()
-    became = [
-        queue
-        for folder, record in zip(passed[0], read_records(passed[0]), strict=True)
-        for queue in realised(
-            record,
-            pd.read_parquet(folder / "scores.parquet"),
-            lifetimes,
-            week.labels[0],
-            spans[0],
-        )
-    ]
-
-    measured = [
-        effect
-        for label, span, lists in zip(week.labels, spans, passed, strict=True)
-        if lists
-        for effect in effects(
-            first_listings(read_records(lists), clock, week.settings.epoch_periods),
-            lifetimes,
-            label,
-            span,
-        )
-    ]
-    return dataclasses.replace(week, realised=tuple(became), effects=tuple(measured))
 
 
 def looked_closer(params: Params, week: WeeklyList, as_of: int) -> WeeklyList:
@@ -249,7 +206,10 @@ def main() -> None:
             params.engine.threads,
         ),
     )
-    week = looked_closer(params, looked_back(params, week, as_of), as_of)
+    became, measured = look_back(params, as_of)
+    week = dataclasses.replace(
+        looked_closer(params, week, as_of), realised=became, effects=measured
+    )
     write(params, week, churn_overview(params, as_of))
     logger.info("%d customers scored, %d listed", len(week.scores), len(week.listed))
 

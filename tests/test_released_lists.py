@@ -307,13 +307,28 @@ def looked_back(project: Project) -> Any:
 
     written: list[Any] = []
     original = score.write
-    score.write = lambda params, week: written.append(week)  # type: ignore[assignment]
+    score.write = lambda params, week, churn: written.append(week)  # type: ignore[assignment]
     try:
         score.main()
     finally:
         score.write = original
     assert load_params().ingest.source == "simulated"
     return written[0]
+
+
+def test_changed_horizons_make_the_past_unknown_and_nothing_fail(
+    project: Project, tmp_path: Path
+) -> None:
+    other = Project(
+        tmp_path / "other",
+        SETTINGS | {"ingest.simulated.weeks": 112, "snapshot.horizons": [3, 8, 13]},
+    )
+    (other / "lists").symlink_to(project / "lists")
+    other.run(*WEEKLY)
+    record = pd.read_parquet(other / "data/scores/record.parquet")
+    assert record[list(CHANGE_COLUMNS)].isna().all(axis=None)
+    assert set(record["change"].dropna()) > {"new"}
+    assert json.loads((other / "data/scores/realised.json").read_text()) == []
 
 
 def test_a_customer_up_close_is_what_the_logs_hold(project: Project) -> None:
