@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from data.lifetimes import SubscriptionEvents
     from retention.survival import Curve
 
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 # What is averaged "lately": the last so many complete months.
 RECENT_MONTHS: Final = 12
 # A failed invoice has so many days to be paid after all, then it counts as lost.
@@ -518,4 +519,4 @@ def _ages(spells: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 
 def _us(instant: dt.datetime) -> int:
-    return int(pd.Timestamp(instant).as_unit("us").value)
+    return (instant - _EPOCH) // dt.timedelta(microseconds=1)
