@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from handmade import at, write_logs
 
 from data.clock import Clock
 from data.engine import open_engine
 from data.outcomes import OutcomeSettings
-from data.population import PopulationSettings, lifetimes_whoever_was_contacted
+from data.population import (
+    PopulationSettings,
+    already_decided,
+    lifetimes_whoever_was_contacted,
+)
 from data.sources.simulated import WorldSettings, simulate
 from retention.effect import Effect, effects, first_listings, newcombe
 from retention.ranking import LISTED, WITHHELD, is_withheld
@@ -20,6 +26,8 @@ from retention.realised import happened, realised
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from data.engine import Engine
 
 CLOCK = Clock()
 MONDAY = pd.Timestamp("2024-01-01", tz="UTC")
@@ -206,3 +214,64 @@ def test_the_worlds_own_programme_is_measured_as_its_true_effect(world: Path) ->
     expected = 0.9 * effect.mean()  # nine in ten are reached
     assert found[0].low <= expected <= found[0].high
     assert found[0].listed + found[0].withheld > 500
+
+
+def visible_logs(folder: Path, engine: Engine, **logs: list[dict[str, Any]]) -> dict[str, Any]:
+    return {name: engine.read(path) for name, path in write_logs(folder, logs).items()}
+
+
+def event(kind: str, weeks: float, customer: str, subscription: str = "s", **more: Any) -> Any:
+    row = {"kind": kind, "event_at": at(weeks), "customer_id": customer}
+    return row | {"subscription_id": f"{customer}-{subscription}"} | more
+
+
+CUSTOMERS = [
+    {"customer_id": name, "signed_up_at": at(0)} for name in ("back", "gone", "late", "two")
+]
+SUBSCRIPTIONS = [
+    event("activated", 1, "back"), event("cancel_scheduled", 10, "back"),
+    event("cancel_revoked", 11, "back"),
+    event("activated", 1, "gone"), event("cancel_scheduled", 10, "gone"),
+    event("activated", 1, "late"), event("cancel_scheduled", 19.9, "late", available_at=at(20.1)),
+    event("activated", 1, "two"), event("activated", 2, "two", "t"),
+    event("cancelled", 10, "two", cause="voluntary"),
+]  # fmt: skip
+
+
+def test_a_return_undoes_a_churn_for_the_contacted_as_well(tmp_path: Path) -> None:
+    end = CLOCK.cutoff_on(at(20).date())
+    with open_engine() as engine:
+        called = [{"customer_id": "back", "kind": "contacted", "event_at": at(10.5)}]
+        logs = visible_logs(
+            tmp_path, engine, customers=CUSTOMERS, subscriptions=SUBSCRIPTIONS, interventions=called
+        )
+        lives = lifetimes_whoever_was_contacted(logs, CLOCK, POPULATION, engine, end).to_pandas()
+    stopped = lives.set_index("customer_id")["stopped_at"]
+    assert stopped.isna().to_dict() == {"back": True, "gone": False, "late": True, "two": True}
+    assert stopped["gone"] == at(10)
+
+
+def test_lifetimes_without_contracts_end_with_silence(tmp_path: Path) -> None:
+    end = CLOCK.cutoff_on(at(20).date())
+    use = [
+        {"customer_id": name, "feature": "login", "count": 1, "event_at": at(week + 0.5)}
+        for name, weeks in (("back", range(20)), ("gone", range(5)))
+        for week in weeks
+    ]
+    settings = dataclasses.replace(POPULATION, rule="inactivity")
+    with open_engine() as engine:
+        logs = visible_logs(tmp_path, engine, customers=CUSTOMERS, usage=use)
+        lives = lifetimes_whoever_was_contacted(logs, CLOCK, settings, engine, end).to_pandas()
+    stopped = lives.set_index("customer_id")["stopped_at"]
+    assert pd.isna(stopped["back"])
+    assert stopped["gone"] == at(5 + 4)
+
+
+def test_who_has_decided_is_read_from_what_is_visible(tmp_path: Path) -> None:
+    with open_engine() as engine:
+        log = visible_logs(tmp_path, engine, subscriptions=SUBSCRIPTIONS)["subscriptions"]
+        decided = {
+            weeks: already_decided(log, CLOCK.cutoff_us(CLOCK.cutoff_on(at(weeks).date())), engine)
+            for weeks in (9, 10, 20, 21)
+        }
+    assert decided == {9: set(), 10: {"back", "gone"}, 20: {"gone"}, 21: {"gone", "late"}}
