@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _BOX: Final = Box(width=560.0, height=230.0, left=52.0, right=12.0, bottom=24.0)
 # Curves have their names at their ends.
 _CURVES: Final = Box(width=560.0, height=260.0, left=52.0, right=96.0, bottom=24.0)
-_LABEL_HEIGHT: Final = 14.0
+_LABEL_HEIGHT: Final = 18.0
 # More curves than colours that anyone tells apart are not drawn.
 _MOST_CURVES: Final = 6
 
