@@ -38,6 +38,8 @@ EARLY_DAYS: Final = 90
 AGES: Final = (1, 2, 3, 6, 9, 12, 18, 24, 30)
 # Lifetimes count up to so many months: further out few were ever observed.
 LIFETIME_MONTHS: Final = 36
+# Segments and plans shown, the largest first; a column with more is no grouping for the eye.
+MOST_GROUPS: Final = 20
 # Fewer customers at risk say nothing about a share.
 FEWEST: Final = 20
 
@@ -182,7 +184,7 @@ class Overview:
         (first day of the month of the first failure, its invoices), oldest first; empty without a
         payments log.
     everybody, segments, plans
-        Groups; those of segments and plans by number of customers now.
+        Groups; the ``MOST_GROUPS`` largest segments and plans, by number of customers now.
     currency
         ISO 4217 code of all money.
     """
@@ -271,7 +273,8 @@ def overview(
         )
 
     def groups(column: str) -> tuple[Group, ...]:
-        found = [group(name, column) for name in sorted(set(spells[column].dropna()))]
+        names = spells[column].value_counts().index[:MOST_GROUPS]
+        found = [group(name, column) for name in sorted(names)]
         return tuple(sorted(found, key=lambda item: -item.customers))
 
     sizes = first["plan"].value_counts()
