@@ -76,6 +76,14 @@ simulate: setup ## Write a simulated world to tmp/simulated (CUSTOMERS=1000000 W
 week: setup ## Let the simulated world live on for one week; then run make again
 	@python -m pipelines.week
 
+.PHONY: release
+release: setup ## Hand the list out: append it to lists/, for good
+	@python -m pipelines.release
+
+.PHONY: weekly
+weekly: setup ## New rows in, the pipeline, the list handed out (BRING='command that brings rows')
+	@python -m pipelines.weekly $(if $(BRING),--bring '$(BRING)')
+
 .PHONY: ceiling
 ceiling: setup ## Measure the observable ceiling of the simulated world anew (half an hour, 10 GB)
 	python -m pipelines.ceiling

@@ -13,7 +13,10 @@ from data.contracts import CAUSES, INSTANT
 from data.errors import BadInputError
 from data.lifetimes import (
     INVOLUNTARY,
+    KINDS,
+    LIVE_KINDS,
     NEVER,
+    STOP_KINDS,
     VOLUNTARY,
     LiveSpans,
     Spells,
@@ -161,6 +164,63 @@ def observe_population(
     outcome_table = pa.table({name: keys[name] for name in keys.column_names} | outcomes)
     lifetimes = _lifetime_table(spells, names, plans)
     return Population(snapshots, outcome_table, lifetimes, cutoffs, coverage)
+
+
+def lifetimes_whoever_was_contacted(
+    tables: Mapping[str, Any],
+    clock: Clock,
+    settings: PopulationSettings,
+    engine: Engine,
+    as_of: int,
+) -> pa.Table:
+    """True lifetimes as of a cutoff in which a return undoes a churn after a contact as well.
+
+    ``Population.lifetimes`` do not let a contact undo a churn, as outcomes are those if nobody
+    acts. Whoever compares the contacted with others must treat them alike.
+
+    Parameters
+    ----------
+    tables, clock, settings, engine
+        As for ``observe_population``.
+    as_of
+        Number of the cutoff; rows that became available later are not read.
+    """
+    names = tables["customers"].order_by("customer_id").to_pandas()["customer_id"]
+    names = names.to_numpy(dtype=object)
+    until = clock.cutoff_us(as_of)
+    if settings.rule == "contract":
+        events = read_subscriptions(tables["subscriptions"], names, until, engine)
+        undo_us = settings.outcome.undo_days * MICROSECONDS_PER_DAY
+        return _lifetime_table(
+            contract_spells(events, undo_us), names, last_plans(events, len(names))
+        )
+    use = read_use_periods(tables["usage"], names, clock, until, engine)
+    spells = inactivity_spells(use, settings.silent_periods, as_of, clock)
+    return _lifetime_table(spells, names, np.full(len(names), None, dtype=object))
+
+
+def already_decided(subscriptions: Any, until_us: int, engine: Engine) -> set[str]:
+    """Customers with a cancellation scheduled and not yet carried out, by the rows visible then.
+
+    Parameters
+    ----------
+    subscriptions
+        Clean subscriptions as a lazy Ibis table.
+    until_us
+        The cutoff, microseconds.
+    engine
+        Runs the query.
+    """
+    log = subscriptions.filter(
+        subscriptions.kind.isin([*LIVE_KINDS, *STOP_KINDS])
+        & (engine.microseconds(subscriptions.available_at) <= until_us)
+    )
+    rows = log.select("customer_id", "subscription_id", "event_at", "kind", "event_id").to_pandas()
+    rows["code"] = rows["kind"].map(KINDS.index)
+    last = rows.sort_values(["event_at", "code", "event_id"]).drop_duplicates(
+        ["customer_id", "subscription_id"], keep="last"
+    )
+    return set(last.loc[last["kind"] == "cancel_scheduled", "customer_id"])
 
 
 def _lifetime_table(

@@ -202,6 +202,7 @@ class ScoreParams(Section):
     reasons: Annotated[int, Field(ge=1, le=5)]
     contact_pause_periods: NotNegative
     holdout_share: Annotated[float, Field(ge=0, le=0.5)]
+    crm: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], dict[str, str]]
 
 
 class PublishParams(Section):

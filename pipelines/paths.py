@@ -17,6 +17,8 @@ MODEL = Path("data/model")
 BACKTEST = Path("data/backtest")
 SCORES = Path("data/scores")
 REPORTS = Path("reports")
+# What was handed out: no stage writes here.
+LISTS = Path("lists")
 # Broken rows of a run that stopped: the quarantine stays that of the last run that went well.
 REFUSED = REPORTS / "refused"
 

@@ -75,6 +75,10 @@ class Clone:
     def dvc_done(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self._run(sys.executable, "-m", "dvc", *arguments, check=False)
 
+    def stage(self, module: str) -> subprocess.CompletedProcess[str]:
+        """Run a module of the pipeline that is no stage, as make does."""
+        return self._run(sys.executable, "-m", f"pipelines.{module}", check=False)
+
     def _run(
         self, *command: str, check: bool = True, at: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
@@ -192,6 +196,40 @@ def test_a_stage_that_fails_leaves_earlier_outputs_in_place(clone: Clone) -> Non
     assert project.bytes_below("data", "reports") == before
     clone.restore()
     assert NOTHING in clone.dvc("repro")
+
+
+def test_a_week_later_the_last_list_is_as_it_was_and_everyone_on_it_accounted_for(
+    clone: Clone,
+) -> None:
+    lists = clone / "lists/simulated"
+    try:
+        assert clone.stage("release").returncode == 0
+        (first,) = lists.iterdir()
+        before = {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}
+        # The list reads what was released, and the release says nothing new of itself.
+        assert stages_run(clone.dvc("repro")) == ["score"]
+        again = clone.stage("release")
+        assert again.returncode == 1
+        assert "has been handed out" in again.stderr
+        done = clone.stage("weekly")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert {path: path.read_bytes() for path in before} == before
+        _, second = sorted(lists.iterdir())
+        old, new, gone = (
+            pd.read_parquet(path)
+            for path in (first / "list.parquet", second / "list.parquet", second / "gone.parquet")
+        )
+        stayed = set(new.loc[~new["change"].isin(["new", "back"]), "customer_id"])
+        assert stayed | set(gone["customer_id"]) == set(old["customer_id"])
+        assert not stayed & set(gone["customer_id"])
+        clone.commit()
+        clone.dvc("exp", "run", "--name", "cheap", "-S", "score.contact_cost=1")
+        refused = clone.stage("release")
+        assert refused.returncode == 1
+        assert "result of the experiment cheap" in refused.stderr
+        assert len(list(lists.iterdir())) == 2
+    finally:
+        shutil.rmtree(lists, ignore_errors=True)
 
 
 def test_oulad_runs_to_a_list_on_real_behaviour(clone: Clone) -> None:
