@@ -68,6 +68,15 @@ simulate: setup ## Write a simulated world to tmp/simulated (CUSTOMERS=1000000 W
 week: setup ## Let the simulated world live on for one week; then run make again
 	@python -m pipelines.week
 
+.venv-survival: bench/survival.txt
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --disable-pip-version-check --requirement $<
+	@touch $@
+
+.PHONY: scoreboard
+scoreboard: setup .venv-survival ## Compare the model with tuned rivals (OULAD=folder too; half an hour)
+	python -m pipelines.scoreboard $(if $(OULAD),--oulad $(OULAD))
+
 .PHONY: ceiling
 ceiling: setup ## Measure the observable ceiling of the simulated world anew (half an hour, 10 GB)
 	python -m pipelines.ceiling

@@ -137,7 +137,7 @@ def test_a_second_run_runs_nothing_and_logs_nothing(clone: Clone) -> None:
 
 def test_an_experiment_runs_what_it_changes_and_can_be_compared(clone: Clone) -> None:
     before = json.loads((clone / "reports/metrics.json").read_text())
-    said = clone.dvc("exp", "run", "--name", "leaves", "-S", "train.lightgbm.num_leaves=5")
+    said = clone.dvc("exp", "run", "--name", "leaves", "-S", "train.lightgbm.num_leaves=9")
     assert stages_run(said) == ["tune", "train", "evaluate", "score", "publish"]
     assert clone.mlflow_runs() == 2
     after = json.loads((clone / "reports/metrics.json").read_text())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from project import ROOT, SMALL, STAGES, Project
@@ -15,7 +18,14 @@ from project import ROOT, SMALL, STAGES, Project
 from data.contracts import CAUSES, TABLES
 from models.boosters import load_model, model_digest
 from models.explain import explain
+from pipelines import evaluate
+from pipelines.dataset import load_history
+from pipelines.params import load_params
+from pipelines.settings import model_settings
 from pipelines.summary import summary
+
+if TYPE_CHECKING:
+    from models.dataset import RiskData
 
 # MLflow and the libraries below it warn of each other's old names.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -97,6 +107,66 @@ def test_evaluation_writes_scored_snapshots_whose_outcomes_were_known_in_time(
     assert scored["cutoff"].max() + pd.Timedelta(weeks=13 + 3) <= as_of
 
 
+def test_the_sealed_block_is_scored_on_demand_alone_and_after_the_open_ones(done: Project) -> None:
+    stored = pq.read_table(done / "data/backtest/test_scores.parquet")
+    with done.inside():
+        sealed = evaluate.sealed_scores(load_params())
+    assert sealed.schema.names == stored.schema.names
+    assert pc.min(sealed["cutoff"]).as_py() > pc.max(stored["cutoff"]).as_py()
+    assert set(sealed["block"].to_pylist()) == {1}
+    assert set(stored["block"].to_pylist()) == {0}
+    keys = sealed.select(["customer_id", "cutoff"]).to_pandas()
+    assert not keys.duplicated().any()
+    assert keys.equals(keys.sort_values(["customer_id", "cutoff"]))
+
+
+def test_scores_hold_the_risk_of_contraction_and_the_loss_expected_of_all(done: Project) -> None:
+    scores = pd.read_parquet(done / "data/scores/scores.parquet")
+    share = load_model(done / "data/model").contraction
+    assert share is not None
+    leaves = scores["risk_voluntary_13w"] + scores["risk_involuntary_13w"]
+    less = scores["risk_contraction_13w"]
+    assert (less > 0).all()
+    assert (leaves + less < 1).all()
+    expected = (leaves + share.lost_share * less) * scores["mrr"]
+    assert np.allclose(scores["expected_loss_13w"], expected)
+    table = pd.read_parquet(done / "data/backtest/test_scores.parquet")
+    assert table["contracted"].dropna().mean() == pytest.approx(less.mean(), rel=0.5)
+
+
+def test_a_small_memory_thins_snapshots_by_hash_and_a_smaller_one_more(done: Project) -> None:
+    with done.inside():
+        clock, names = load_params().clock.clock, ("4w", "8w", "13w")
+        whole, half, fifth = (load_history(clock, names, limit) for limit in ("1TB", "5MB", "2MB"))
+
+    def keys(data: RiskData) -> set[tuple[str, int]]:
+        return set(zip(data.customer_id, data.cutoff, strict=True))
+
+    assert keys(fifth) < keys(half) < keys(whole)
+    assert half.X.nbytes == pytest.approx(5e6, rel=0.05)
+    known = (whole.outcome[:, 0] > 0).mean()
+    assert (half.outcome[:, 0] > 0).mean() == pytest.approx(known, rel=0.3)
+
+
+def test_tuning_is_off_unless_asked_for_and_then_what_it_finds_is_used(
+    done: Project, tmp_path: Any
+) -> None:
+    with done.inside():
+        assert json.loads(Path("reports/tuning.json").read_text()) == {"lightgbm": {}, "trials": []}
+    other = Project(tmp_path / "tuned", SMALL | {"tune.trials": 2, "tune.folds": 1})
+    for folder in ("snapshots", "features"):
+        shutil.copytree(done / f"data/{folder}", other / f"data/{folder}")
+    other.run("tune")
+    found = json.loads((other / "reports/tuning.json").read_text())
+    assert len(found["trials"]) == 2
+    assert found["lightgbm"] == min(found["trials"], key=lambda one: one["loss"])["params"]
+    found["lightgbm"] = {"num_leaves": 3}
+    (other / "reports/tuning.json").write_text(json.dumps(found))
+    with other.inside():
+        settings = model_settings(load_params(), {})
+    assert settings.lightgbm["num_leaves"] == 3
+
+
 def test_mlflow_holds_the_metrics_of_the_metrics_files(done: Project) -> None:
     from mlflow import MlflowClient  # noqa: PLC0415
 
@@ -109,7 +179,7 @@ def test_mlflow_holds_the_metrics_of_the_metrics_files(done: Project) -> None:
             for name, value in figures.items():
                 if value is not None and "minus" not in name:
                     assert logged.metrics[f"test/{cause}/{label}/{name}"] == value
-    assert logged.params["train.lightgbm.num_leaves"] == "7"
+    assert logged.params["train.lightgbm.num_leaves"] == "5"
     assert logged.tags["model_digest"] == model_digest(done / "data/model")
     version = client.get_model_version_by_alias("churn-risk-simulated", "challenger")
     assert str(version.version) == published["model_version"]
