@@ -74,8 +74,8 @@ week: setup ## Let the simulated world live on for one week; then run make again
 	@touch $@
 
 .PHONY: scoreboard
-scoreboard: setup .venv-survival ## Compare the model with tuned rivals (OULAD=folder too; half an hour)
-	python -m pipelines.scoreboard $(if $(OULAD),--oulad $(OULAD))
+scoreboard: setup .venv-survival ## Compare the model with tuned rivals (OULAD=folder TRIALS=8; half an hour)
+	python -m pipelines.scoreboard $(if $(OULAD),--oulad $(OULAD)) $(if $(TRIALS),--trials $(TRIALS))
 
 .PHONY: ceiling
 ceiling: setup ## Measure the observable ceiling of the simulated world anew (half an hour, 10 GB)

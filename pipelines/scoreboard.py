@@ -95,7 +95,7 @@ def solve_cox(
         folder = Path(name)
         for file, values in (("X", X), ("periods", periods), ("cause", cause)):
             np.save(folder / f"{file}.npy", values)
-        task = {"causes": present, "horizons": list(horizons), "penalty": penalty}
+        task = {"causes": present, "horizons": [int(end) for end in horizons], "penalty": penalty}
         write_text(json.dumps(task), folder / "task.json")
         done = subprocess.run(  # noqa: S603
             [*map(str, (COX[0], "-W", "ignore", COX[1])), name], capture_output=True, text=True,
@@ -155,13 +155,13 @@ def contenders(params: Params, data: RiskData) -> dict[str, tuple[Any, Mapping[s
 
 
 def tuned(
-    name: str, space: Any, start: Mapping[str, Any], folds: Folds, seed: int
+    name: str, space: Any, start: Mapping[str, Any], folds: Folds, trials: int, seed: int
 ) -> Mapping[str, Any]:
     """Parameters of a rival: the best of the budget."""
     if not space:
         return start
     build = partial(fitted_by, name, folds.settings)
-    return best(search(name, build, space, start, folds, TRIALS, seed)).params
+    return best(search(name, build, space, start, folds, trials, seed)).params
 
 
 def scored(
@@ -177,7 +177,7 @@ def scored(
     return pd.concat(tables, ignore_index=True)
 
 
-def section(title: str) -> str:
+def section(title: str, trials: int) -> str:
     """Measure the state of the pipeline in the current folder."""
     params = load_params()
     clock, horizons = params.clock.clock, labels(params)
@@ -188,7 +188,7 @@ def section(title: str) -> str:
     assert blocks[0].test is not None  # noqa: S101 - a block of the backtest has test weeks
     folds = inner_folds(data, blocks[0].test.first, split, settings, params.tune.folds)
     chosen = {
-        name: tuned(name, space, start, folds, params.tune.seed)
+        name: tuned(name, space, start, folds, trials, params.tune.seed)
         for name, (space, start) in contenders(params, data).items()
     }
     fits = {name: fitted_by(name, settings, found) for name, found in chosen.items()}
@@ -196,7 +196,7 @@ def section(title: str) -> str:
     truth = read_truth(clock)
     table = table if truth is None else with_oracle(table, truth)
     measured = report(table, horizons, evaluation_settings(params, customers_now()))
-    budget = f"Each model was tuned with {TRIALS} trials on weeks before them:"
+    budget = f"Each model was tuned with {trials} trials on weeks before them:"
     control = shuffled_control(fits[NAME], data, blocks[-1], settings, params)
     return "\n".join(
         [
@@ -249,11 +249,13 @@ def main() -> None:
     """Write the scoreboard."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--oulad", type=Path, help="folder of OULAD's CSV files")
+    parser.add_argument("--trials", type=int, default=TRIALS, help="budget of each model's search")
     chosen = parser.parse_args()
-    sections = [section(f"The pipeline's state, source {load_params().ingest.source}")]
+    source = load_params().ingest.source
+    sections = [section(f"The pipeline's state, source {source}", chosen.trials)]
     if chosen.oulad:
         with oulad_world(chosen.oulad):
-            sections.append(section("OULAD: students who withdraw"))
+            sections.append(section("OULAD: students who withdraw", chosen.trials))
     text = "\n".join(["# Scoreboard", "", *sections])
     write_text(text, REPORTS / "scoreboard.md")
     logger.info("\n%s", text)

@@ -18,7 +18,7 @@ from project import ROOT, SMALL, STAGES, Project
 from data.contracts import CAUSES, TABLES
 from models.boosters import load_model, model_digest
 from models.explain import explain
-from pipelines import evaluate
+from pipelines import evaluate, scoreboard
 from pipelines.dataset import load_history
 from pipelines.params import load_params
 from pipelines.settings import model_settings
@@ -165,6 +165,28 @@ def test_tuning_is_off_unless_asked_for_and_then_what_it_finds_is_used(
     with other.inside():
         settings = model_settings(load_params(), {})
     assert settings.lightgbm["num_leaves"] == 3
+
+
+def test_the_scoreboard_tunes_and_measures_every_rival_that_can_run(
+    done: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoreboard, "COX", (done / "no-python", done / "no-script"))
+    with done.inside():
+        text = scoreboard.section("A small world", 1)
+    for rival in (
+        "gradient boosting",
+        "logistic regression",
+        "recency rule",
+        "base rate",
+        "oracle",
+    ):
+        assert text.count(f"| {rival} | ") == 7  # the comparison, and a table a cause and horizon
+    assert "cox" not in text
+    assert "tuned with 1 trials" in text
+    control = text.split("### Control: shuffled outcomes")[1]
+    for line in control.strip().splitlines()[2:]:
+        low, high = line.split("(")[1].rstrip(")").split(" to ")
+        assert float(low) - 0.05 < 0.5 < float(high) + 0.05
 
 
 def test_mlflow_holds_the_metrics_of_the_metrics_files(done: Project) -> None:

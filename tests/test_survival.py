@@ -10,6 +10,7 @@ from scipy.special import expit
 from models.dataset import UNKNOWN
 from models.split import rolling_blocks
 from models.survival import Regression, fit_cox_model
+from pipelines.scoreboard import COX, solve_cox
 
 BLOCK = rolling_blocks(0, LAST, SPLIT)[0]
 
@@ -64,3 +65,24 @@ def test_coefficients_act_proportionally_on_the_hazard() -> None:
     risks = model.predict(data.X, NAMES)
     assert (np.diff(risks, axis=2) >= 0).all()
     assert (risks.sum(axis=1) <= 1).all()
+
+
+@pytest.mark.skipif(not COX[0].exists(), reason="run make .venv-survival")
+def test_lifelines_finds_the_hazards_of_a_proportional_world() -> None:
+    random = np.random.default_rng(0)
+    X = random.normal(size=(6000, 2))
+    # Rates a period of two causes; time runs in whole horizons.
+    rates = 0.02 * np.exp(0.6 * X[:, [0]] * [1, 0] - 0.4 * X[:, [1]] * [0, 1])
+    times = random.exponential(1 / rates)
+    ends = np.array([2, 4, 6])
+    first = times.min(axis=1)
+    interval = np.searchsorted(ends, first)
+    cause = np.where(first <= 6, times.argmin(axis=1) + 1, 0)
+    periods = ends[np.minimum(interval, 2)]
+    one, other = solve_cox(X, periods, cause, ends, penalty=1e-4)
+    assert one.coefficients == pytest.approx([0.6, 0.0], abs=0.1)
+    assert other.coefficients == pytest.approx([0.0, -0.4], abs=0.1)
+    assert one.baseline == pytest.approx(0.02 * ends, rel=0.15)
+    # A cause that never happened has no hazard.
+    nothing = solve_cox(X, periods, np.where(cause == 2, 0, cause), ends, penalty=1e-4)[1]
+    assert (nothing.baseline == 0).all()
