@@ -42,13 +42,21 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+$(VENV)/.installed-spark: $(VENV)/.installed-dev
+	python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev,spark]'
+	@touch $@
+
 .PHONY: test
 test: $(VENV)/.installed-dev ## Run the tests (under ten minutes)
 	python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 .PHONY: test-slow
-test-slow: $(VENV)/.installed-dev ## Run the tests that need a browser, other data or a fresh environment
+test-slow: $(VENV)/.installed-spark ## Run the tests that need a browser, Spark, other data or a fresh environment
 	python -m pytest -m slow --timeout 3000
+
+.PHONY: test-spark
+test-spark: $(VENV)/.installed-spark ## Run the tests on Spark, here and on a small cluster (needs Java 17)
+	python -m pytest -m spark --timeout 3000
 
 .PHONY: lint
 lint: $(VENV)/.installed-dev ## Check style and types
