@@ -192,6 +192,8 @@ def _contraction(
     result = {}
     for name, part in parts.items():
         known = part[part["contracted"].notna() & part[f"risk_contraction_{label}"].notna()]
+        if known.empty:
+            continue
         scored = Scored(
             y=known["contracted"].to_numpy(dtype=bool),
             risk=known[f"risk_contraction_{label}"].to_numpy(dtype=np.float64),
