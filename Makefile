@@ -84,6 +84,15 @@ release: setup ## Hand the list out: append it to lists/, for good
 weekly: setup ## New rows in, the pipeline, the list handed out (BRING='command that brings rows')
 	@python -m pipelines.weekly $(if $(BRING),--bring '$(BRING)')
 
+.venv-survival: pipelines/bench/requirements-survival.txt
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --disable-pip-version-check --requirement $<
+	@touch $@
+
+.PHONY: scoreboard
+scoreboard: setup .venv-survival ## Compare the model with tuned rivals (OULAD=folder TRIALS=8; half an hour)
+	python -m pipelines.scoreboard $(if $(OULAD),--oulad $(OULAD)) $(if $(TRIALS),--trials $(TRIALS))
+
 .PHONY: ceiling
 ceiling: setup ## Measure the observable ceiling of the simulated world anew (half an hour, 10 GB)
 	python -m pipelines.ceiling

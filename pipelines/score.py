@@ -23,7 +23,7 @@ from models.boosters import load_model, model_digest
 from models.explain import explain
 from models.scoring import predict_cutoff
 from pipelines.catalog import load_catalog
-from pipelines.dataset import FEATURE_TABLE, load_history, load_newest, newest_cutoff
+from pipelines.dataset import FEATURE_TABLE, load_newest, load_outcomes, newest_cutoff
 from pipelines.lookback import look_back
 from pipelines.params import load_params
 from pipelines.paths import CLEAN, MODEL, REPORTS, SCORES, SNAPSHOTS, tables_in
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
     from data.engine import Engine
     from models.competing_risks import RiskModel
-    from models.dataset import RiskData
     from pipelines.params import Params
     from retention.overview import Overview
     from retention.weekly import WeeklyList
@@ -54,10 +53,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("score")
 
 
-def base_rates(history: RiskData) -> NDArray[np.float64]:
+def base_rates(outcome: NDArray[np.int8]) -> NDArray[np.float64]:
     """Share of known snapshots lost to each cause by each horizon, shape (causes, horizons)."""
-    known = (history.outcome >= 0).sum(axis=0)
-    lost = [(history.outcome == code).sum(axis=0) for code in range(1, len(CAUSES) + 1)]
+    known = (outcome >= 0).sum(axis=0)
+    lost = [(outcome == code).sum(axis=0) for code in range(1, len(CAUSES) + 1)]
     return np.asarray(lost / np.maximum(known, 1), dtype=np.float64)
 
 
@@ -183,11 +182,12 @@ def main() -> None:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return explain(model, data.X[rows], data.feature_names, cause)
 
+    contraction = model.contraction_risk(data.X, risks)
     scored = Scored(
         snapshots=snapshots.to_pandas(),
         risks=risks,
         labels=horizons,
-        base_rates=base_rates(load_history(clock, horizons)),
+        base_rates=base_rates(load_outcomes(horizons)[1]),
         X=data.X,
         catalog=catalog,
         explain=explained,
@@ -211,8 +211,14 @@ def main() -> None:
         ),
     )
     became, measured = look_back(params, as_of)
+    scores = week.scores.assign(
+        **{
+            f"risk_contraction_{horizons[-1]}": contraction,
+            f"expected_loss_{horizons[-1]}": model.expected_loss(risks, contraction, data.mrr),
+        }
+    )
     week = dataclasses.replace(
-        looked_closer(params, week, as_of), realised=became, effects=measured
+        looked_closer(params, week, as_of), scores=scores, realised=became, effects=measured
     )
     write(params, week, churn_overview(params, as_of))
     logger.info("%d customers scored, %d listed", len(week.scores), len(week.listed))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import BadInputError
+from pipelines.bench.training import ROWS, measurements
 from pipelines.bench.worlds import FOLDER, snapshots, tenth, until, world
 
 if TYPE_CHECKING:
@@ -158,6 +159,12 @@ def families(params: Params, *, full: bool) -> list[Row]:
     return [sizes | {"features": run["found"]["features"]} | _figures(run)]
 
 
+def training(params: Params, *, full: bool) -> list[Row]:
+    """Training beside bare LightGBM, scoring, and reasons for the listed."""
+    del params
+    return measurements() if full else measurements(ROWS // 20)
+
+
 def simulated(params: Params, *, full: bool) -> list[Row]:
     """The simulated world itself."""
     rows = []
@@ -188,5 +195,6 @@ SECTIONS: dict[str, Callable[..., list[Row]]] = {
     "windows": windows,
     "week": week,
     "families": families,
+    "training": training,
     "simulated": simulated,
 }
