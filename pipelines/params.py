@@ -168,7 +168,7 @@ class TrainParams(Section):
     stop_periods: Positive
     calibrate_periods: Positive
     test_periods: Positive
-    test_blocks: Positive
+    test_blocks: Annotated[int, Field(ge=2)]
     train_periods: Positive
     min_events: Positive
     calibration_prior: Annotated[float, Field(ge=0)]

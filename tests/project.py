@@ -22,7 +22,8 @@ STAGES = ("ingest", "validate", "snapshot", "featurize", "train", "evaluate", "s
 SMALL = {
     "ingest.simulated.customers": 1500,
     "ingest.simulated.weeks": 104,
-    "train.test_blocks": 1,
+    "train.test_blocks": 2,
+    "train.test_periods": 4,
     "train.min_events": 15,
     "train.lightgbm.num_boost_round": 40,
     "train.lightgbm.min_data_in_leaf": 40,
