@@ -16,6 +16,8 @@ FEATURES = Path("data/features")
 MODEL = Path("data/model")
 BACKTEST = Path("data/backtest")
 SCORES = Path("data/scores")
+# Tracked by git: the promoted model.
+CHAMPION = Path("champion")
 REPORTS = Path("reports")
 # Broken rows of a run that stopped: the quarantine stays that of the last run that went well.
 REFUSED = REPORTS / "refused"

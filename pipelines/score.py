@@ -15,12 +15,12 @@ from data.files import replaced_folder
 from data.outcomes import contacted_between
 from data.snapshots import DAYS_PER_MONTH
 from features.declare import REASON_GROUPS
-from models.boosters import load_model, model_digest
 from models.explain import explain
 from pipelines.catalog import load_catalog
+from pipelines.champion import serving_model
 from pipelines.dataset import load_history, load_newest, newest_cutoff
 from pipelines.params import load_params
-from pipelines.paths import CLEAN, MODEL, REPORTS, SCORES, SNAPSHOTS
+from pipelines.paths import CLEAN, REPORTS, SCORES, SNAPSHOTS
 from pipelines.settings import labels, list_settings
 from pipelines.stage import run_stage
 from retention.exports import write_csv, write_parquet
@@ -66,12 +66,12 @@ def recently_contacted(params: Params, as_of: int) -> set[str]:
         return contacted_between(engine.read(path), after, clock.cutoff_us(as_of), engine)
 
 
-def provenance(params: Params, model: RiskModel) -> Provenance:
+def provenance(params: Params, model: RiskModel, version: str) -> Provenance:
     """Where the list comes from, for its readers."""
     counts = json.loads((REPORTS / "snapshots.json").read_text(encoding="utf-8"))
     return Provenance(
         source=params.ingest.source,
-        model_version=model_digest(MODEL)[:12],
+        model_version=version,
         freshness={
             log: dt.datetime.fromisoformat(newest) for log, newest in counts["newest_row"].items()
         },
@@ -85,7 +85,7 @@ def main() -> None:
     clock, horizons = params.clock.clock, labels(params)
     catalog = load_catalog()
     playbook = load_playbook(groups=REASON_GROUPS)
-    model = load_model(MODEL, params.engine.threads)
+    model, version = serving_model(params)
     data, snapshots = load_newest(clock, horizons)
     as_of = newest_cutoff(clock)
 
@@ -109,7 +109,7 @@ def main() -> None:
         kept,
         playbook,
         list_settings(params),
-        provenance(params, model),
+        provenance(params, model, version),
         clock,
         recently_contacted(params, as_of),
     )

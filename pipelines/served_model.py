@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.pyfunc import PythonModelContext  # at run time too: MLflow reads the type hints
 
 from data.contracts import CAUSES
 from features.declare import from_json
 from models.boosters import load_model
 from models.explain import explain
 from retention.reasons import explanations
-
-if TYPE_CHECKING:
-    from mlflow.pyfunc import PythonModelContext
 
 
 class ChurnRisk(mlflow.pyfunc.PythonModel):  # type: ignore[misc]

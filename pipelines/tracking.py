@@ -29,7 +29,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from sqlalchemy.exc import SQLAlchemyError
 
 from data.errors import BadInputError
@@ -44,6 +44,8 @@ ARTIFACTS = Path("mlartifacts")
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
 # What a loaded model needs beside Python; the versions are those that it was made with.
 REQUIREMENTS = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow", "scipy")
+# What a caller of the model may ask for, and the default: risks alone.
+REASONS = ParamSpec("reasons", DataType.long, 0)
 # MLflow takes so many metrics, parameters or tags in one call.
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 
@@ -83,8 +85,10 @@ class Model:
 
     Parameters
     ----------
-    folder
-        The model's folder of text files.
+    artifacts
+        What it is loaded from, by the names that ``served_model`` knows.
+    config
+        What else it is told.
     packages
         Folders of the packages that load it.
     example
@@ -97,7 +101,8 @@ class Model:
         Alias that moves to the new version.
     """
 
-    folder: Path
+    artifacts: Mapping[str, Path]
+    config: Mapping[str, Any]
     packages: tuple[Path, ...]
     example: pd.DataFrame
     outputs: tuple[str, ...]
@@ -107,12 +112,12 @@ class Model:
 
 @dataclass(frozen=True)
 class Review:
-    """One pipeline state: a parent run, its children, data sets, files and the model."""
+    """One pipeline state: a parent run, its children, data sets, files by folder and the model."""
 
     parent: Run
     children: Sequence[Run]
     datasets: Mapping[str, tuple[Path, str]]
-    artifacts: Sequence[Path]
+    artifacts: Mapping[str, Sequence[Path]]
     model: Model
 
 
@@ -153,9 +158,9 @@ def log_review(review: Review, uri: str, experiment: str) -> dict[str, str]:
             run_id = active.info.run_id
             _log(client, run_id, review.parent)
             _log_datasets(review.datasets)
-            for path in review.artifacts:
-                log = mlflow.log_artifacts if path.is_dir() else mlflow.log_artifact
-                log(str(path), path.name if path.is_dir() else None)
+            for folder, paths in review.artifacts.items():
+                for path in paths:
+                    mlflow.log_artifact(str(path), folder)
             for child in review.children:
                 with mlflow.start_run(
                     experiment_id=experiment_id, run_name=child.name, nested=True
@@ -215,9 +220,10 @@ def _register(client: MlflowClient, model: Model) -> tuple[str, str]:
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(SERVED_MODEL),
-            artifacts={"model": str(model.folder)},
+            artifacts={name: str(path) for name, path in model.artifacts.items()},
+            model_config=dict(model.config),
             code_paths=[str(path) for path in code],
-            signature=ModelSignature(inputs, outputs),
+            signature=ModelSignature(inputs, outputs, ParamSchema([REASONS])),
             input_example=model.example,
             pip_requirements=requirements,
         )
