@@ -56,6 +56,14 @@ lint: $(VENV)/.installed-dev ## Check style and types
 	ruff format --check .
 	mypy
 
+.PHONY: publish
+publish: setup ## Log this pipeline state to MLflow if it is new (FORCE=1: even if it is not)
+	dvc repro $(if $(FORCE),--single-item --force) publish
+
+.PHONY: promote
+promote: setup ## Let the gate decide on a run (RUN=its id; FORCE="a reason" overrules it)
+	@python -m pipelines.promote --run "$${RUN:-}" $${FORCE:+--force "$$FORCE"}
+
 .PHONY: ui
 ui: setup ## Open the MLflow UI on 127.0.0.1 (PORT=5000)
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" --host 127.0.0.1 --port $(or $(PORT),5000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import shutil
@@ -35,7 +36,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from data.errors import BadInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -149,8 +150,9 @@ def log_review(review: Review, uri: str, experiment: str) -> dict[str, str]:
         If the store can't be reached or written; the pipeline's files are not touched.
     """
     # MLflow's hints are for whoever writes this module, not for whoever runs it.
-    warnings.filterwarnings("ignore", message=r"(?s).*(Add type hints|multiple ways)")
-    try:
+    warnings.filterwarnings("ignore", message=r"(?s).*multiple ways")
+    mend = "mend the store or set publish.tracking_uri, then run dvc repro publish"
+    with _one_sentence(uri, f"the weekly list is made: {mend}"):
         mlflow.set_tracking_uri(uri)
         client = MlflowClient(uri)
         experiment_id = _experiment(client, experiment, uri)
@@ -167,13 +169,53 @@ def log_review(review: Review, uri: str, experiment: str) -> dict[str, str]:
                 ) as nested:
                     _log(client, nested.info.run_id, child)
             version, model_uri = _register(client, review.model)
+            client.set_tag(run_id, "model_version", version)
+    return {"run_id": run_id, "model_uri": model_uri, "model_version": version}
+
+
+@contextlib.contextmanager
+def _one_sentence(uri: str, after: str) -> Iterator[None]:
+    """Turn every failure of the store into one BadInputError."""
+    try:
+        yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         said = " ".join(str(error).split())[:300]
-        raise BadInputError(
-            f"MLflow at {uri} can't be written ({said}); the weekly list is made: mend the store "
-            "or set publish.tracking_uri, then run dvc repro publish."
-        ) from error
-    return {"run_id": run_id, "model_uri": model_uri, "model_version": version}
+        raise BadInputError(f"MLflow at {uri} can't be used ({said}); {after}.") from error
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """A run as it was logged: tags, parameters as text, and the last value of each metric."""
+
+    run_id: str
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
+def find_run(run_id: str, uri: str) -> LoggedRun:
+    """Read a run.
+
+    Raises
+    ------
+    BadInputError
+        If there is none of that id, or the store can't be read.
+    """
+    with _one_sentence(uri, "take the run id from the run's page, in the store that holds it"):
+        run = MlflowClient(uri).get_run(run_id)
+    return LoggedRun(run_id, dict(run.data.tags), dict(run.data.params), dict(run.data.metrics))
+
+
+def record(run_id: str, tags: Mapping[str, str], metrics: Mapping[str, float], uri: str) -> None:
+    """Add tags and metrics to a run that is over; BadInputError if the store can't be written."""
+    with _one_sentence(uri, "nothing was promoted"):
+        _log(MlflowClient(uri), run_id, Run("", tags=tags, metrics=metrics))
+
+
+def move_alias(registered_name: str, alias: str, version: str, uri: str) -> None:
+    """Move an alias to a version; BadInputError if the store can't be written."""
+    with _one_sentence(uri, "nothing was promoted"):
+        MlflowClient(uri).set_registered_model_alias(registered_name, alias, version)
 
 
 def _experiment(client: MlflowClient, name: str, uri: str) -> str:

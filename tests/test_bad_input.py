@@ -390,7 +390,7 @@ def test_a_broken_playbook_stops_the_list(
 def test_an_unreachable_mlflow_leaves_the_list_alone(project: Project) -> None:
     project.set({"publish.tracking_uri": "http://127.0.0.1:9"})
     said = refused_as_command(project, "publish")
-    assert said.startswith("Error: MLflow at http://127.0.0.1:9 can't be written (")
+    assert said.startswith("Error: MLflow at http://127.0.0.1:9 can't be used (")
     assert said.endswith("then run dvc repro publish.")
 
 
