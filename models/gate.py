@@ -113,12 +113,12 @@ def judge(
     Decision
         Of another configuration the whole interval must be better: a tie keeps the champion.
     """
-    known = challenger[challenger[f"outcome_{label}"].notna()]
     risks = [f"risk_{cause}_{label}" for cause in CAUSES]
-    both = known.merge(
-        champion[KEYS + risks], on=KEYS, suffixes=("", "_champion"), validate="one_to_one"
+    before, now = (side[side[f"outcome_{label}"].notna()] for side in (champion, challenger))
+    both = now.merge(
+        before[KEYS + risks], on=KEYS, suffixes=("", "_champion"), validate="one_to_one"
     )
-    share = len(both) / max(len(known), len(champion), 1)
+    share = len(both) / max(len(before), len(now), 1)
     if not len(both) or share < settings.common_share:
         return Decision(
             promote=False,
@@ -126,9 +126,9 @@ def judge(
             f"common, and at least {settings.common_share:.0%} are needed.",
             figures={"common_share": share},
         )
-    before = both.assign(**{name: both[f"{name}_champion"] for name in risks})
+    champions = both.assign(**{name: both[f"{name}_champion"] for name in risks})
     losses = {
-        "champion": outcome_log_loss(before, label),
+        "champion": outcome_log_loss(champions, label),
         "challenger": outcome_log_loss(both, label),
     }
     figures = _paired(both["customer_id"], losses, settings) | {"common_share": share}
