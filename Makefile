@@ -39,7 +39,7 @@ $(VENV)/.installed: $(VENV)/.python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev,spark]'
 	@touch $@
 
 .PHONY: test

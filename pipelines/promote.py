@@ -27,7 +27,14 @@ from pipelines.params import load_params
 from pipelines.paths import CHAMPION, MODEL
 from pipelines.settings import labels
 from pipelines.stage import run_stage
-from pipelines.tracking import LoggedRun, find_run, move_alias, record, tracking_uri
+from pipelines.tracking import (
+    LoggedRun,
+    find_run,
+    move_alias,
+    record,
+    require_store,
+    tracking_uri,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,6 +150,7 @@ def main() -> None:
     run_id, force = arguments()
     params = load_params()
     uri = tracking_uri(params.publish.tracking_uri)
+    require_store(uri, "make promote")
     run = find_run(run_id, uri)
     require_this_state(run, params)
     decision, scores = decide(run, load_champion(), params, force=bool(force))

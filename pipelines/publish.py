@@ -26,7 +26,7 @@ from pipelines.paths import FEATURES, MODEL, PARAMS_FILE, REPORTS, SCORES
 from pipelines.pictures import draw_pictures
 from pipelines.settings import labels
 from pipelines.stage import run_stage
-from pipelines.tracking import Model, Review, Run, Series, log_review, tracking_uri
+from pipelines.tracking import Model, Review, Run, Series, log_review, require_store, tracking_uri
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +113,7 @@ def served(params: Params) -> Model:
     example = pd.DataFrame(newest.X[:EXAMPLE_ROWS].astype(np.float64), columns=newest.feature_names)
     return Model(
         artifacts={"model": MODEL, "catalog": FEATURES / CATALOG_FILE},
-        config={"currency": params.ingest.currency},
+        params={"reasons": 0, "currency": params.ingest.currency},
         packages=PACKAGES,
         example=example,
         outputs=tuple(f"risk_{cause}_{label}" for cause in CAUSES for label in horizons),
@@ -150,6 +150,7 @@ def main() -> None:
     """Log the run, register the model, write down where."""
     params = load_params()
     uri = tracking_uri(params.publish.tracking_uri)
+    require_store(uri, "dvc repro publish")
     logged = log_review(review(params), uri, params.publish.experiment)
     write_text(json.dumps(logged, indent=2) + "\n", REPORTS / "published.json")
     logger.info("MLflow run %(run_id)s, model version %(model_version)s", logged)

@@ -26,7 +26,6 @@ class ChurnRisk(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         catalog = from_json(Path(context.artifacts["catalog"]).read_text(encoding="utf-8"))
         self._model.require_features(tuple(feature.name for feature in catalog))
         self._catalog = catalog
-        self._currency = context.model_config["currency"]
 
     def predict(
         self,
@@ -43,8 +42,9 @@ class ChurnRisk(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         model_input
             Features by name, in any order of columns.
         params
-            ``reasons``: how many groups of features to name for each cause, 0 by default. They
-            cost about 190 predictions a row.
+            ``reasons``: how many groups of features to name for each cause, 0 by default (they
+            cost about 190 predictions a row); ``currency``: of amounts in them, ISO 4217, by
+            default that of the training.
 
         Returns
         -------
@@ -61,10 +61,11 @@ class ChurnRisk(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             for position, cause in enumerate(CAUSES)
             for horizon, label in enumerate(self._model.labels)
         }
-        count = int((params or {}).get("reasons", 0))
+        asked = params or {}
+        count = int(asked.get("reasons", 0))
         for cause in CAUSES if count > 0 else ():
             base, contributions = explain(self._model, X, names, cause)
-            found = explanations(base, contributions, X, self._catalog, count, self._currency)
+            found = explanations(base, contributions, X, self._catalog, count, asked["currency"])
             for number in range(count):
                 columns[f"reason_{cause}_{number + 1}"] = [
                     one.raising[number].text if number < len(one.raising) else None for one in found

@@ -30,7 +30,9 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from data.errors import BadInputError
@@ -44,9 +46,7 @@ STORE = Path("mlflow.db")
 ARTIFACTS = Path("mlartifacts")
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
 # What a loaded model needs beside Python; the versions are those that it was made with.
-REQUIREMENTS = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow", "scipy")
-# What a caller of the model may ask for, and the default: risks alone.
-REASONS = ParamSpec("reasons", DataType.long, 0)
+REQUIREMENTS = ("lightgbm", "mlflow-skinny", "numpy", "pandas", "pyarrow", "scipy")
 # MLflow takes so many metrics, parameters or tags in one call.
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 
@@ -88,8 +88,8 @@ class Model:
     ----------
     artifacts
         What it is loaded from, by the names that ``served_model`` knows.
-    config
-        What else it is told.
+    params
+        What a caller may ask for, by name, with the default.
     packages
         Folders of the packages that load it.
     example
@@ -103,7 +103,7 @@ class Model:
     """
 
     artifacts: Mapping[str, Path]
-    config: Mapping[str, Any]
+    params: Mapping[str, int | str]
     packages: tuple[Path, ...]
     example: pd.DataFrame
     outputs: tuple[str, ...]
@@ -125,6 +125,24 @@ class Review:
 def tracking_uri(chosen: str | None) -> str:
     """Where runs go: the choice in params, else MLFLOW_TRACKING_URI, else mlflow.db here."""
     return chosen or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE.resolve()}"
+
+
+def require_store(uri: str, again: str) -> None:
+    """Raise BadInputError unless the store answers: MLflow itself would try for an hour.
+
+    Parameters
+    ----------
+    uri
+        The tracking store.
+    again
+        The command to run again once it answers.
+    """
+    mend = "mend the store or set publish.tracking_uri"
+    with _one_sentence(uri, f"the weekly list stands as it is: {mend}, then run {again}"):
+        if uri.partition(":")[0].partition("+")[0] in DATABASE_ENGINES:
+            inspect(create_engine(uri)).get_table_names()
+        else:
+            MlflowClient(uri).search_experiments(max_results=1)
 
 
 def log_review(review: Review, uri: str, experiment: str) -> dict[str, str]:
@@ -151,8 +169,7 @@ def log_review(review: Review, uri: str, experiment: str) -> dict[str, str]:
     """
     # MLflow's hints are for whoever writes this module, not for whoever runs it.
     warnings.filterwarnings("ignore", message=r"(?s).*multiple ways")
-    mend = "mend the store or set publish.tracking_uri, then run dvc repro publish"
-    with _one_sentence(uri, f"the weekly list is made: {mend}"):
+    with _one_sentence(uri, "the weekly list stands as it is: mend the store, then run dvc repro"):
         mlflow.set_tracking_uri(uri)
         client = MlflowClient(uri)
         experiment_id = _experiment(client, experiment, uri)
@@ -178,8 +195,9 @@ def _one_sentence(uri: str, after: str) -> Iterator[None]:
     """Turn every failure of the store into one BadInputError."""
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        said = " ".join(str(error).split())[:300]
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        # Of a database error the driver's own words, without the statement.
+        said = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
         raise BadInputError(f"MLflow at {uri} can't be used ({said}); {after}.") from error
 
 
@@ -256,6 +274,10 @@ def _register(client: MlflowClient, model: Model) -> tuple[str, str]:
     """Log the model from code, register it and move its alias; version and address."""
     inputs = Schema([ColSpec(DataType.double, name) for name in model.example.columns])
     outputs = Schema([ColSpec(DataType.double, name) for name in model.outputs])
+    kinds = {int: DataType.long, str: DataType.string}
+    asked = ParamSchema(
+        [ParamSpec(name, kinds[type(value)], value) for name, value in model.params.items()]
+    )
     requirements = [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]
     with tempfile.TemporaryDirectory() as scratch:
         code = [_code_only(package, Path(scratch)) for package in model.packages]
@@ -263,9 +285,8 @@ def _register(client: MlflowClient, model: Model) -> tuple[str, str]:
             name="model",
             python_model=str(SERVED_MODEL),
             artifacts={name: str(path) for name, path in model.artifacts.items()},
-            model_config=dict(model.config),
             code_paths=[str(path) for path in code],
-            signature=ModelSignature(inputs, outputs, ParamSchema([REASONS])),
+            signature=ModelSignature(inputs, outputs, asked),
             input_example=model.example,
             pip_requirements=requirements,
         )
