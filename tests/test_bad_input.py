@@ -413,7 +413,7 @@ def test_a_locked_mlflow_leaves_the_list_alone(project: Project) -> None:
 @pytest.mark.parametrize("room_kib", [40, 1500])
 def test_a_full_disk_leaves_the_list_alone(project: Project, room_kib: int) -> None:
     """On a disk of its own that fills up while pictures are drawn, or MLflow writes."""
-    before = {path: read for path, read in outputs(project).items() if "scores" in path}
+    before = project.bytes_below("data/scores")
     disk = project / "disk"
     disk.mkdir()
     script = f"""
