@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data.clock import MICROSECONDS_PER_DAY
 from data.contracts import CAUSES, INSTANT
@@ -32,6 +33,7 @@ from data.snapshots import (
     choose_as_of,
     choose_cutoffs,
     contract_snapshots,
+    later_mrr,
     log_coverage,
     payment_revenue,
     snapshot_cells,
@@ -88,7 +90,8 @@ class Population:
     Parameters
     ----------
     snapshots, outcomes
-        Row for row the same (customer_id, cutoff), sorted by it.
+        Row for row the same (customer_id, cutoff), sorted by it. Beside the outcome of each
+        horizon, ``mrr_<label>`` is the MRR at the end of the last one of who stayed until then.
     lifetimes
         True lifetimes as of the newest cutoff, churn undone where it was: ``customer_id``, ``plan``
         (the last one), ``started_at``, ``stopped_at`` and ``cause`` (voluntary, involuntary, ended;
@@ -157,10 +160,18 @@ def observe_population(
         clock,
         settings.outcome,
     )
+    last = clock.label(settings.outcome.horizons[-1])
+    outcomes[f"mrr_{last}"] = _of_those_who_stayed(cells["mrr_later"], outcomes[f"outcome_{last}"])
     keys = snapshots.select(["customer_id", "cutoff"])
     outcome_table = pa.table({name: keys[name] for name in keys.column_names} | outcomes)
     lifetimes = _lifetime_table(spells, names, plans)
     return Population(snapshots, outcome_table, lifetimes, cutoffs, coverage)
+
+
+def _of_those_who_stayed(mrr: pd.Series, outcome: pa.Array) -> pa.Array:
+    """MRR (n,) at the end of a horizon, null but for who is known to have stayed until then."""
+    known = pc.fill_null(pc.equal(outcome, "stayed"), fill_value=False)
+    return pc.if_else(known, pa.array(mrr, pa.int64(), from_pandas=True), None)
 
 
 def _lifetime_table(
@@ -194,6 +205,9 @@ def _read_contracts(
     events = read_subscriptions(tables["subscriptions"], names, until, engine)
     spans = contract_spans(events, clock, cutoffs.as_of)
     cells = contract_snapshots(events, spans, snapshot_cells(spans, cutoffs, phase), clock)
+    horizon = settings.outcome.horizons[-1]
+    later = later_mrr(events, spans, cutoffs, phase, horizon, clock)
+    cells = cells.merge(later, how="left", on=["customer", "cutoff"])
     undo_us = settings.outcome.undo_days * MICROSECONDS_PER_DAY
     return cells, contract_spells(events, undo_us, contacts), last_plans(events, len(names))
 
@@ -219,6 +233,8 @@ def _read_usage(
         revenue = payment_revenue(tables["payments"], names, cells, clock, engine)
     signed_up = np.asarray(customers["signed_up_at"].astype("int64"), dtype=np.int64)
     described = usage_snapshots(spans, (span, cutoff), revenue, signed_up)
+    # Revenue read from payments goes up and down with the billing dates: no sign of contraction.
+    described = described.assign(mrr_later=np.nan)
     spells = inactivity_spells(use, settings.silent_periods, cutoffs.as_of, clock)
     return described, spells, np.full(len(names), None, dtype=object)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -296,6 +296,39 @@ def _first_activation(
     state = VisibleState.of(events.customer[rows], visible)
     found = state.at(cells["customer"].to_numpy(), cells["cutoff"].to_numpy())
     return np.append(events.event_us[rows], UNKNOWN)[found]
+
+
+def later_mrr(
+    events: SubscriptionEvents,
+    spans: LiveSpans,
+    cutoffs: CutoffRange,
+    phase: NDArray[np.int64],
+    periods: int,
+    clock: Clock,
+) -> pd.DataFrame:
+    """MRR of customers some periods after each cutoff that is looked at, as visible then.
+
+    Parameters
+    ----------
+    events, spans
+        The subscription log and where subscriptions were live.
+    cutoffs, phase
+        Which cutoffs of which customers are looked at, as in ``snapshot_cells``.
+    periods
+        How much later; an outcome, to be read by no feature.
+    clock
+        Places rows in periods.
+
+    Returns
+    -------
+    DataFrame
+        ``customer``, ``cutoff`` (before) and ``mrr_later`` (minor units). Customers without a live
+        subscription by then, and cutoffs whose later one lies after ``as_of``, have no row.
+    """
+    earlier = replace(spans, first=spans.first - periods, past=spans.past - periods)
+    span, cutoff = snapshot_cells(earlier, cutoffs, phase)
+    later = contract_snapshots(events, spans, (span, cutoff + periods), clock)
+    return later[["customer"]].assign(cutoff=later["cutoff"] - periods, mrr_later=later["mrr"])
 
 
 def usage_snapshots(

@@ -19,7 +19,8 @@ from threadpoolctl import threadpool_limits
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from models.competing_risks import Fit, Learner
+    from models.dataset import Selection
+    from models.hazards import Fit, Learner
 
 BASE_RATE = "base_rate"
 RECENCY = "recency_rule"
@@ -49,6 +50,11 @@ class BinScorer:
         """Number of bins, in words."""
         return f"{len(self.table)} bins"
 
+    @property
+    def strongest(self) -> int | None:
+        """Not told."""
+        return None
+
     def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Log-odds (n,) of rows X (n, f)."""
         return self.table[_bin(X[:, self.column], self.edges)]
@@ -74,12 +80,12 @@ def recency_learner(feature: str, bins: int = 10) -> Learner:
     """
 
     def prepare(
-        X_train: NDArray[np.float32],
-        _X_stop: NDArray[np.float32],
+        train: Selection,
+        _stop: Selection,
         feature_names: tuple[str, ...],
     ) -> Fit:
         column = feature_names.index(feature)
-        values = X_train[:, column]
+        values = train.X[train.rows, column]
         seen = values[~np.isnan(values)].astype(np.float64)
         quantiles = np.linspace(0, 1, bins + 1)[1:-1]
         edges = np.unique(np.quantile(seen, quantiles)) if len(seen) else np.empty(0)
@@ -109,6 +115,11 @@ class LinearScorer:
         """Number of coefficients and their penalty, in words."""
         return f"{self.regression.coef_.size} coefficients, C {self.regression.C:g}"
 
+    @property
+    def strongest(self) -> int | None:
+        """Not told."""
+        return None
+
     def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Log-odds (n,) of rows X (n, f)."""
         with threadpool_limits(1):
@@ -134,8 +145,8 @@ def logistic_learner(penalties: tuple[float, ...] = (1e-3, 1e-2)) -> Learner:
     """
 
     def prepare(
-        X_train: NDArray[np.float32],
-        X_stop: NDArray[np.float32],
+        train: Selection,
+        stop: Selection,
         _feature_names: tuple[str, ...],
     ) -> Fit:
         preparation = make_pipeline(
@@ -144,18 +155,18 @@ def logistic_learner(penalties: tuple[float, ...] = (1e-3, 1e-2)) -> Learner:
             StandardScaler(),
         )
         with threadpool_limits(1):
-            train = preparation.fit_transform(X_train)
-            stop = preparation.transform(X_stop) if len(X_stop) else None
+            X_train = preparation.fit_transform(train.copy())
+            X_stop = preparation.transform(stop.copy()) if len(stop) else None
 
         def fit(
             y_train: NDArray[np.bool_], y_stop: NDArray[np.bool_], _cause: str | None
         ) -> LinearScorer:
             with threadpool_limits(1):
                 tried = [
-                    LogisticRegression(C=penalty, solver="newton-cholesky").fit(train, y_train)
+                    LogisticRegression(C=penalty, solver="newton-cholesky").fit(X_train, y_train)
                     for penalty in penalties
                 ]
-                losses = [_stop_loss(regression, stop, y_stop) for regression in tried]
+                losses = [_stop_loss(regression, X_stop, y_stop) for regression in tried]
             return LinearScorer(preparation, tried[int(np.argmin(losses))])
 
         return fit

@@ -22,7 +22,7 @@ from models.boosters import NAME, booster_learner
 from models.competing_risks import fit_risk_model
 from models.evaluation import report
 from models.pictures import calibration_picture, weekly_picture
-from models.scoreboard import attainable_table, flat_metrics, markdown_tables
+from models.scoreboard import attainable_table, contraction_table, flat_metrics, markdown_tables
 from models.split import open_and_sealed, rolling_blocks
 from pipelines.catalog import load_catalog, monotone_signs
 from pipelines.dataset import customers_now, load_history, newest_cutoff
@@ -67,7 +67,7 @@ def sealed_scores(params: Params) -> pa.Table:
         of two models on these. ``block`` is the number of the sealed block, the newest.
     """
     clock = params.clock.clock
-    data = load_history(clock, labels(params))
+    data = load_history(clock, labels(params), params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
     blocks = rolling_blocks(int(data.cutoff.min()), newest_cutoff(clock), split_settings(params))
     _, sealed = open_and_sealed(blocks)
@@ -139,7 +139,7 @@ def main() -> None:
     """Backtest the model and its rivals, write scores, measures and pictures."""
     params = load_params()
     clock, horizons = params.clock.clock, labels(params)
-    data = load_history(clock, horizons)
+    data = load_history(clock, horizons, params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
     blocks, _ = open_and_sealed(
         rolling_blocks(int(data.cutoff.min()), newest_cutoff(clock), split_settings(params))
@@ -155,6 +155,8 @@ def main() -> None:
         {"block": block, "model": model, "note": note} for block, model, note in result.notes
     ]
     tables = markdown_tables(measured, horizons)
+    if "contraction" in measured:
+        tables += "\n" + contraction_table(measured["contraction"])
     if truth is not None:
         measured["attainable"] = attainable(measured["pooled"], params)
         tables += "\n" + attainable_table(measured["attainable"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from models.boosters import model_digest
-from pipelines.paths import CLEAN, FEATURES, LOCK_FILE, MODEL, REPORTS, SNAPSHOTS
+from pipelines.paths import CLEAN, FEATURES, LOCK_FILE, MODEL, REPORTS, SNAPSHOTS, TUNED_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,11 +25,13 @@ SHAPING_STAGES = ("snapshot", "featurize", "train")
 SHAPING_ROOMS = ("data/", "features/", "models/")
 
 
-def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves of nested parameters, named by their path with dots."""
+def flattened(
+    values: Mapping[str, Any], separator: str = ".", prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Leaves of nested parameters or metrics, named by their path."""
     for name, value in values.items():
         if isinstance(value, dict) and value:
-            yield from flattened(value, f"{prefix}{name}.")
+            yield from flattened(value, separator, f"{prefix}{name}{separator}")
         else:
             yield f"{prefix}{name}", value
 
@@ -59,7 +61,7 @@ def configuration_digest(params: Params) -> str:
     """Digest of what shapes a model beside the data: parameters, and the code that DVC locked.
 
     Two states with the same digest differ in their rows alone: one is a refresh of the other. The
-    newest cutoff and the number of test blocks shape no model.
+    newest cutoff, the test weeks and the memory shape no model; what ``tune`` found does.
     """
     code = {
         dep["path"]: dep.get("md5")
@@ -69,8 +71,11 @@ def configuration_digest(params: Params) -> str:
         if dep["path"].endswith(".py")
     }
     values = params.model_dump(mode="json", include={"clock", "snapshot", "featurize", "train"})
-    del values["snapshot"]["as_of"], values["train"]["test_blocks"], values["train"]["test_periods"]
-    return _digest({"parameters": values, "code": code})
+    del values["snapshot"]["as_of"]
+    for name in ("test_blocks", "test_periods", "memory_limit"):
+        del values["train"][name]
+    tuned = json.loads(TUNED_FILE.read_text(encoding="utf-8")) if TUNED_FILE.exists() else {}
+    return _digest({"parameters": values, "tuned": tuned.get("lightgbm", {}), "code": code})
 
 
 def datasets() -> dict[str, tuple[Path, str]]:

@@ -20,6 +20,7 @@ from pipelines.paths import PARAMS_FILE
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
+MemorySize = Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s*(MB|GB|TB)$")]
 
 
 class Section(BaseModel):
@@ -46,7 +47,7 @@ class EngineParams(Section):
 
     name: Literal["duckdb"]
     threads: Positive
-    memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s*(MB|GB|TB)$")]
+    memory_limit: MemorySize
 
     def open(self) -> Engine:
         """Open the engine of these parameters."""
@@ -161,6 +162,14 @@ class LightGBMParams(Section):
     early_stopping_rounds: Positive
 
 
+class TooGoodParams(Section):
+    """What is too good to be true."""
+
+    voluntary_auroc: Share
+    involuntary_auroc: Share
+    feature_share: Share
+
+
 class TrainParams(Section):
     """The slices in time and the risk model."""
 
@@ -171,13 +180,40 @@ class TrainParams(Section):
     test_blocks: Annotated[int, Field(ge=2)]
     train_periods: Positive
     min_events: Positive
-    calibration_prior: Annotated[float, Field(ge=0)]
+    calibration_prior: Annotated[float, Field(gt=0)]
+    memory_limit: MemorySize
+    too_good_to_be_true: TooGoodParams
     lightgbm: LightGBMParams
+
+
+class CampaignParams(Section):
+    """Terms of the expected maximum profit."""
+
+    value: Positive
+    offer_cost: NotNegative
+    contact_cost: NotNegative
+    alpha: Annotated[float, Field(gt=0)]
+    beta: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _worth_it(self) -> Self:
+        if self.offer_cost >= self.value:
+            raise ValueError("evaluate.campaign: offer_cost must be below the value of a customer.")
+        return self
+
+
+class TuneParams(Section):
+    """The search of the boosters' parameters."""
+
+    trials: NotNegative
+    folds: Positive
+    seed: NotNegative
 
 
 class EvaluateParams(Section):
     """Intervals and bins of the metrics."""
 
+    campaign: CampaignParams
     resamples: Annotated[int, Field(ge=20)]
     bins: Annotated[int, Field(ge=2)]
     seed: NotNegative
@@ -223,6 +259,7 @@ class Params(Section):
     validate_: Annotated[ValidateParams, Field(alias="validate")]
     snapshot: SnapshotParams
     featurize: FeaturizeParams
+    tune: TuneParams
     train: TrainParams
     evaluate: EvaluateParams
     score: ScoreParams

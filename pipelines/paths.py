@@ -22,6 +22,8 @@ REPORTS = Path("reports")
 # Broken rows of a run that stopped: the quarantine stays that of the last run that went well.
 REFUSED = REPORTS / "refused"
 
+# What the stage `tune` found: `lightgbm` (empty: the parameters in use stand) and all `trials`.
+TUNED_FILE = REPORTS / "tuning.json"
 PARAMS_FILE = Path("params.yaml")
 LOCK_FILE = Path("dvc.lock")
 

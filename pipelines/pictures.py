@@ -69,7 +69,7 @@ def draw_pictures(params: Params, folder: Path) -> dict[str, float]:
     lifetimes = pd.read_parquet(SNAPSHOTS / "lifetimes.parquet")
     as_of = pd.Timestamp(clock.cutoff_at(newest_cutoff(clock)))
     cohort_picture(cohort_curves(lifetimes, as_of), folder / "cohorts.png")
-    history = load_history(clock, horizons)
+    history = load_history(clock, horizons, params.train.memory_limit)
     trained = history.X[model.slices[0].train.holds(history.cutoff)]
     indices = stability_index(trained, newest.X)
     drift = dict(zip(newest.feature_names, indices.tolist(), strict=True))

@@ -22,7 +22,7 @@ from pipelines.dataset import load_newest
 from pipelines.description import description
 from pipelines.lineage import datasets, flattened, lineage
 from pipelines.params import load_params
-from pipelines.paths import FEATURES, MODEL, PARAMS_FILE, REPORTS, SCORES
+from pipelines.paths import FEATURES, MODEL, PARAMS_FILE, REPORTS, SCORES, TUNED_FILE
 from pipelines.pictures import draw_pictures
 from pipelines.settings import labels
 from pipelines.stage import run_stage
@@ -44,17 +44,32 @@ PACKAGES = tuple(
 EXAMPLE_ROWS = 5
 
 
+def dvc_metrics() -> dict[str, float]:
+    """Every number of DVC's metrics files, named by its path: ``test/voluntary/4w/log_loss``."""
+    whole: dict[str, Any] = {}
+    for name in ("metrics", "quality", "snapshots"):
+        read = json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))
+        whole |= read if name == "metrics" else {name: read}
+    return {
+        name: float(value)
+        for name, value in flattened(whole, "/")
+        if isinstance(value, int | float)
+    }
+
+
 def metrics_of(cells: Mapping[str, Any], prefix: str) -> dict[str, float]:
-    """Figures of one model as ``<prefix>/<cause>/<horizon>/<metric>``, with their intervals."""
+    """Figures of one model as ``<prefix>/<cause>/<horizon>/<metric>``.
+
+    Ends of intervals have a prefix of their own, or they would crowd the charts.
+    """
     metrics = {}
-    for cause, by_label in cells.items():
-        for label, cell in by_label.items():
-            for metric, figure in cell.items():
-                bounds = figure if isinstance(figure, dict) else {"value": figure}
-                for bound, value in bounds.items():
-                    if value is not None:
-                        ending = "" if bound == "value" else f"_{bound}"
-                        metrics[f"{prefix}/{cause}/{label}/{metric}{ending}"] = float(value)
+    for name, figure in flattened(cells, "/"):
+        path, _, bound = name.rpartition("/")
+        if bound not in {"value", "low", "high"}:
+            path, bound = name, "value"
+        group = prefix if bound == "value" else f"{prefix}-{bound}"
+        if figure is not None:
+            metrics[f"{group}/{path}"] = float(figure)
     return metrics
 
 
@@ -70,23 +85,34 @@ def weekly_series(weeks: Mapping[str, Any], model: str, clock: Clock) -> list[Se
 
 
 def children(evaluation: Mapping[str, Any]) -> list[Run]:
-    """Child runs: what the model has to beat, and the model on each test block."""
+    """Child runs: rivals, the model on each test block, trials of the search."""
     model, *rivals = evaluation["pooled"]
-    return [
-        Run(
-            f"{'ceiling' if rival == ORACLE else 'baseline'} {rival}",
-            metrics=metrics_of(evaluation["pooled"][rival], "test"),
-        )
-        for rival in rivals
-    ] + [
-        Run(f"block {number}", metrics=metrics_of(models[model], "test"))
-        for number, models in evaluation["blocks"].items()
-    ]
+    trials = json.loads(TUNED_FILE.read_text(encoding="utf-8"))["trials"]
+    return (
+        [
+            Run(
+                f"{'ceiling' if rival == ORACLE else 'baseline'} {rival}",
+                metrics=metrics_of(evaluation["pooled"][rival], "test"),
+            )
+            for rival in rivals
+        ]
+        + [
+            Run(f"block {number}", metrics=metrics_of(models[model], "test"))
+            for number, models in evaluation["blocks"].items()
+        ]
+        + [
+            Run(f"trial {number}", params=trial["params"], metrics={"tune/loss": trial["loss"]})
+            for number, trial in enumerate(trials)
+        ]
+    )
 
 
 def parent(evaluation: Mapping[str, Any], drift: Mapping[str, float], params: Params) -> Run:
     """The run of this state, with its description."""
     model = next(iter(evaluation["pooled"]))
+    cells = dict(evaluation["pooled"][model])
+    if "contraction" in evaluation:
+        cells["contraction"] = {labels(params)[-1]: evaluation["contraction"][model]}
     tags = lineage(params)
     flat = dict(flattened(yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))))
     champion = load_champion()
@@ -101,7 +127,7 @@ def parent(evaluation: Mapping[str, Any], drift: Mapping[str, float], params: Pa
         name=f"{tags['source']} {tags['cutoff']} {tags.get('dvc_exp_name', '')}".strip(),
         tags=tags | {"mlflow.note.content": note},
         params=flat,
-        metrics=metrics_of(evaluation["pooled"][model], "test") | drifted,
+        metrics=metrics_of(cells, "test") | dvc_metrics() | drifted,
         series=weekly_series(evaluation["weeks"], model, params.clock.clock),
     )
 
@@ -116,7 +142,10 @@ def served(params: Params) -> Model:
         params={"reasons": 0, "currency": params.ingest.currency},
         packages=PACKAGES,
         example=example,
-        outputs=tuple(f"risk_{cause}_{label}" for cause in CAUSES for label in horizons),
+        outputs=(
+            *(f"risk_{cause}_{label}" for cause in CAUSES for label in horizons),
+            f"risk_contraction_{horizons[-1]}",
+        ),
         registered_name=f"churn-risk-{params.ingest.source}",
         alias="challenger",
     )

@@ -18,7 +18,7 @@ from features.declare import REASON_GROUPS
 from models.explain import explain
 from pipelines.catalog import load_catalog
 from pipelines.champion import serving_model
-from pipelines.dataset import load_history, load_newest, newest_cutoff
+from pipelines.dataset import load_newest, load_outcomes, newest_cutoff
 from pipelines.params import load_params
 from pipelines.paths import CLEAN, REPORTS, SCORES, SNAPSHOTS
 from pipelines.settings import labels, list_settings
@@ -33,16 +33,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from models.competing_risks import RiskModel
-    from models.dataset import RiskData
     from pipelines.params import Params
 
 logger = logging.getLogger("score")
 
 
-def base_rates(history: RiskData) -> NDArray[np.float64]:
+def base_rates(outcome: NDArray[np.int8]) -> NDArray[np.float64]:
     """Share of known snapshots lost to each cause by each horizon, shape (causes, horizons)."""
-    known = (history.outcome >= 0).sum(axis=0)
-    lost = [(history.outcome == code).sum(axis=0) for code in range(1, len(CAUSES) + 1)]
+    known = (outcome >= 0).sum(axis=0)
+    lost = [(outcome == code).sum(axis=0) for code in range(1, len(CAUSES) + 1)]
     return np.asarray(lost / np.maximum(known, 1), dtype=np.float64)
 
 
@@ -94,11 +93,13 @@ def main() -> None:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return explain(model, data.X[rows], data.feature_names, cause)
 
+    risks = model.predict(data.X, data.feature_names)
+    contraction = model.contraction_risk(data.X, risks)
     scored = Scored(
         snapshots=snapshots.to_pandas(),
-        risks=model.predict(data.X, data.feature_names),
+        risks=risks,
         labels=horizons,
-        base_rates=base_rates(load_history(clock, horizons)),
+        base_rates=base_rates(load_outcomes(horizons)[1]),
         X=data.X,
         catalog=catalog,
         explain=explained,
@@ -113,8 +114,14 @@ def main() -> None:
         clock,
         recently_contacted(params, as_of),
     )
+    scores = week.scores.assign(
+        **{
+            f"risk_contraction_{horizons[-1]}": contraction,
+            f"expected_loss_{horizons[-1]}": model.expected_loss(risks, contraction, data.mrr),
+        }
+    )
     with replaced_folder(SCORES) as folder:
-        write_parquet(week.scores, folder / "scores.parquet")
+        write_parquet(scores, folder / "scores.parquet")
         write_parquet(week.listed, folder / "list.parquet")
         write_parquet(week.record, folder / "record.parquet")
         write_csv(week.listed, folder / "list.csv", MONEY_COLUMNS, params.ingest.currency)

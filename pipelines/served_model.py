@@ -49,7 +49,8 @@ class ChurnRisk(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         Returns
         -------
         DataFrame
-            ``risk_<cause>_<horizon>``: cumulative risk in [0, 1]. With reasons also
+            ``risk_<cause>_<horizon>``: cumulative risk in [0, 1], and
+            ``risk_contraction_<last horizon>``: to stay and pay less. With reasons also
             ``reason_<cause>_<number>``: what raises the risk at the first horizon, the strongest
             first, in plain words; null where nothing more raises it.
         """
@@ -61,6 +62,9 @@ class ChurnRisk(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             for position, cause in enumerate(CAUSES)
             for horizon, label in enumerate(self._model.labels)
         }
+        columns[f"risk_contraction_{self._model.labels[-1]}"] = self._model.contraction_risk(
+            X, risks
+        )
         asked = params or {}
         count = int(asked.get("reasons", 0))
         for cause in CAUSES if count > 0 else ():

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parent.parent
-STAGES = ("ingest", "validate", "snapshot", "featurize", "train", "evaluate", "score", "publish")
+STAGES = (
+    "ingest", "validate", "snapshot", "featurize", "tune", "train", "evaluate", "score", "publish",
+)  # fmt: skip
 # Small enough for a test, large enough for every booster to learn.
 SMALL = {
     "ingest.simulated.customers": 1500,

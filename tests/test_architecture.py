@@ -13,7 +13,9 @@ import yaml
 ROOT = Path(__file__).parent.parent
 # Imports go one way: a room may know those before it.
 ROOMS = ("data", "features", "models", "retention", "pipelines")
-STAGES = ("ingest", "validate", "snapshot", "featurize", "train", "evaluate", "score", "publish")
+STAGES = (
+    "ingest", "validate", "snapshot", "featurize", "tune", "train", "evaluate", "score", "publish",
+)  # fmt: skip
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for room in ROOMS

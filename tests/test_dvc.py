@@ -28,7 +28,8 @@ SHARED = Path(os.environ.get("CHURN_RISK_SHARED_DATA", ROOT.parent / "shared" / 
 OULAD = (
     'snapshot={as_of: "2014-05-19", horizons: [1, 2, 4], undo_days: 0, thin_every: 1}',
     "featurize.windows=[1,2,4]",
-    "train={stop_periods: 4, calibrate_periods: 4, test_periods: 4, min_events: 30}",
+    "train={stop_periods: 4, calibrate_periods: 4, test_periods: 2, test_blocks: 2}",
+    "train.min_events=30",
     "score.contact_cost=0",
 )
 NOTHING = "Data and pipelines are up to date."
@@ -137,7 +138,7 @@ def test_a_second_run_runs_nothing_and_logs_nothing(clone: Clone) -> None:
 def test_an_experiment_runs_what_it_changes_and_can_be_compared(clone: Clone) -> None:
     before = json.loads((clone / "reports/metrics.json").read_text())
     said = clone.dvc("exp", "run", "--name", "leaves", "-S", "train.lightgbm.num_leaves=5")
-    assert stages_run(said) == ["train", "evaluate", "score", "publish"]
+    assert stages_run(said) == ["tune", "train", "evaluate", "score", "publish"]
     assert clone.mlflow_runs() == 2
     after = json.loads((clone / "reports/metrics.json").read_text())
     assert after != before

@@ -98,7 +98,7 @@ def assert_scores_of_the_list(found: pd.DataFrame, done: Project) -> None:
     """Every risk equals the one that was handed out, bit for bit."""
     served = pd.read_parquet(done / "data/scores/scores.parquet").set_index("customer_id")
     assert len(found) == len(served) > 300
-    assert len(found.columns) == 6
+    assert len(found.columns) == 7
     for column in found:
         handed_out = served.loc[found.index, column].to_numpy()
         assert np.array_equal(found[column].to_numpy(), handed_out), column
