@@ -12,7 +12,7 @@ from models.boosters import load_model, model_digest
 from pipelines.paths import CHAMPION, MODEL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from models.competing_risks import RiskModel
@@ -37,6 +37,8 @@ class Champion:
         Parameters of its run, flat.
     metrics
         Metrics of its run, by name.
+    features
+        Names of the model's features.
     decision
         Why it was promoted.
     """
@@ -46,6 +48,7 @@ class Champion:
     tags: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    features: Sequence[str] = ()
     decision: str = ""
 
     def write(self, path: Path) -> None:

@@ -29,7 +29,7 @@ def description(
     params: Mapping[str, Any],
     drift: Mapping[str, float],
     champion: Champion | None,
-    known_features: tuple[Sequence[str], Sequence[str]],
+    features: Sequence[str],
 ) -> str:
     """Write the review in Markdown.
 
@@ -45,13 +45,13 @@ def description(
         Population stability index of each feature.
     champion
         What it is compared with, if there is one.
-    known_features
-        Names of the champion's features (empty without one) and of this model's.
+    features
+        Names of this model's features.
     """
     first = next(iter(next(iter(evaluation["pooled"].values()))[CAUSES[0]]))
     parts = {
         "": [f"Weekly churn risks of **{tags['source']}** as of {tags['cutoff']}."],
-        "What changed since the champion": list(_changes(tags, params, champion, *known_features)),
+        "What changed since the champion": list(_changes(tags, params, champion, features)),
         "The figures that matter": list(_figures(evaluation, first, _rival(champion, tags))),
         "What to look at": list(_look_at(evaluation, first, drift)) or ["- Nothing stands out."],
         "Known limits": list(_limits(evaluation, params)),
@@ -70,8 +70,7 @@ def _changes(
     tags: Mapping[str, str],
     params: Mapping[str, Any],
     champion: Champion | None,
-    old_features: Sequence[str],
-    new_features: Sequence[str],
+    features: Sequence[str],
 ) -> Iterator[str]:
     if champion is None:
         yield "- There is no champion yet."
@@ -90,8 +89,8 @@ def _changes(
         if before != now:
             yield f"- `{name}`: {before} → {now}."
     for verb, names in (
-        ("New", sorted(set(new_features) - set(old_features))),
-        ("Dropped", sorted(set(old_features) - set(new_features))),
+        ("New", sorted(set(features) - set(champion.features))),
+        ("Dropped", sorted(set(champion.features) - set(features))),
     ):
         if names:
             yield f"- {verb} features: {_some(names)}."

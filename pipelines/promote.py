@@ -19,6 +19,7 @@ import pandas as pd
 from data.errors import BadInputError
 from data.files import replaced_folder, write_text
 from data.hashing import stable_hash
+from models.boosters import load_model
 from models.gate import Decision, GateSettings, judge
 from pipelines.champion import MODEL_FOLDER, RECORD, SEALED_SCORES, Champion, load_champion
 from pipelines.evaluate import sealed_scores
@@ -134,7 +135,15 @@ def new_champion(run: LoggedRun, scores: pd.DataFrame, reason: str) -> Iterator[
     """Write the new champion's folder, and put it in place when the block ends well."""
     tags = {name: value for name, value in run.tags.items() if not name.startswith("mlflow.")}
     metrics = {name: value for name, value in run.metrics.items() if name.startswith("test/")}
-    champion = Champion(run.run_id, tags["model_version"], tags, run.params, metrics, reason)
+    champion = Champion(
+        run.run_id,
+        tags["model_version"],
+        tags,
+        run.params,
+        metrics,
+        load_model(MODEL).feature_names,
+        reason,
+    )
     with replaced_folder(CHAMPION) as folder:
         for name in KEPT_FILES:
             if (CHAMPION / name).exists():

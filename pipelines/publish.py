@@ -17,7 +17,7 @@ from features.build import CATALOG_FILE
 from models.attainable import ORACLE
 from models.boosters import load_model
 from models.drift import LARGE
-from pipelines.champion import MODEL_FOLDER, load_champion
+from pipelines.champion import load_champion
 from pipelines.dataset import load_newest
 from pipelines.description import description
 from pipelines.lineage import datasets, flattened, lineage
@@ -44,32 +44,23 @@ PACKAGES = tuple(
 EXAMPLE_ROWS = 5
 
 
-def dvc_metrics() -> dict[str, float]:
-    """Every number of DVC's metrics files, named by its path: ``test/voluntary/4w/log_loss``."""
-    whole: dict[str, Any] = {}
-    for name in ("metrics", "quality", "snapshots"):
-        read = json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))
-        whole |= read if name == "metrics" else {name: read}
+def dvc_metrics(name: str) -> dict[str, float]:
+    """Every number of one of DVC's metrics files, named by its path."""
+    read = json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))
     return {
-        name: float(value)
-        for name, value in flattened(whole, "/")
-        if isinstance(value, int | float)
+        path: float(value) for path, value in flattened(read, "/") if isinstance(value, int | float)
     }
 
 
-def metrics_of(cells: Mapping[str, Any], prefix: str) -> dict[str, float]:
-    """Figures of one model as ``<prefix>/<cause>/<horizon>/<metric>``.
-
-    Ends of intervals have a prefix of their own, or they would crowd the charts.
-    """
+def metrics_of(cells: Mapping[str, Any], prefix: str, bound: str = "value") -> dict[str, float]:
+    """Figures of a model, or ends of their intervals: ``<prefix>/<cause>/<horizon>/<metric>``."""
     metrics = {}
     for name, figure in flattened(cells, "/"):
-        path, _, bound = name.rpartition("/")
-        if bound not in {"value", "low", "high"}:
-            path, bound = name, "value"
-        group = prefix if bound == "value" else f"{prefix}-{bound}"
-        if figure is not None:
-            metrics[f"{group}/{path}"] = float(figure)
+        path, _, end = name.rpartition("/")
+        if end not in {"value", "low", "high"}:
+            path, end = name, "value"
+        if figure is not None and end == bound:
+            metrics[f"{prefix}/{path}"] = float(figure)
     return metrics
 
 
@@ -85,26 +76,35 @@ def weekly_series(weeks: Mapping[str, Any], model: str, clock: Clock) -> list[Se
 
 
 def children(evaluation: Mapping[str, Any]) -> list[Run]:
-    """Child runs: rivals, the model on each test block, trials of the search."""
+    """Child runs: rivals, test blocks, trials of the search, and what would crowd the parent."""
     model, *rivals = evaluation["pooled"]
     trials = json.loads(TUNED_FILE.read_text(encoding="utf-8"))["trials"]
-    return (
-        [
-            Run(
-                f"{'ceiling' if rival == ORACLE else 'baseline'} {rival}",
-                metrics=metrics_of(evaluation["pooled"][rival], "test"),
-            )
-            for rival in rivals
-        ]
-        + [
-            Run(f"block {number}", metrics=metrics_of(models[model], "test"))
-            for number, models in evaluation["blocks"].items()
-        ]
-        + [
-            Run(f"trial {number}", params=trial["params"], metrics={"tune/loss": trial["loss"]})
-            for number, trial in enumerate(trials)
-        ]
-    )
+    figures = dvc_metrics("metrics")
+    ends = {
+        name: value
+        for bound in ("low", "high")
+        for name, value in metrics_of(evaluation["pooled"][model], f"test-{bound}", bound).items()
+    }
+    data = {
+        f"{name}/{path}": value
+        for name in ("quality", "snapshots")
+        for path, value in dvc_metrics(name).items()
+    }
+    found = [Run("intervals", metrics=ends), Run("data", metrics=data)]
+    for rival in rivals:
+        metrics = metrics_of(evaluation["pooled"][rival], "test")
+        metrics |= {name: value for name, value in figures.items() if name.endswith(f"_{rival}")}
+        if rival == ORACLE:
+            metrics |= {name: figures[name] for name in figures if name.startswith("attainable/")}
+        found.append(
+            Run(f"{'ceiling' if rival == ORACLE else 'baseline'} {rival}", metrics=metrics)
+        )
+    for number, models in evaluation["blocks"].items():
+        found.append(Run(f"block {number}", metrics=metrics_of(models[model], "test")))
+    for number, trial in enumerate(trials):
+        metrics = {"tune/loss": trial["loss"]}
+        found.append(Run(f"trial {number}", params=trial["params"], metrics=metrics))
+    return found
 
 
 def parent(evaluation: Mapping[str, Any], drift: Mapping[str, float], params: Params) -> Run:
@@ -113,12 +113,16 @@ def parent(evaluation: Mapping[str, Any], drift: Mapping[str, float], params: Pa
     cells = dict(evaluation["pooled"][model])
     if "contraction" in evaluation:
         cells["contraction"] = {labels(params)[-1]: evaluation["contraction"][model]}
+    tested = {
+        name: value
+        for name, value in dvc_metrics("metrics").items()
+        if name.startswith("test/") and "_minus_" not in name
+    }
     tags = lineage(params)
     flat = dict(flattened(yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))))
     champion = load_champion()
     features = load_model(MODEL).feature_names
-    before = load_model(MODEL_FOLDER).feature_names if champion else ()
-    note = description(evaluation, tags, flat, drift, champion, (before, features))
+    note = description(evaluation, tags, flat, drift, champion, features)
     drifted = {
         "drift/largest_stability_index": max(drift.values()),
         "drift/features_moved_far": float(sum(index >= LARGE for index in drift.values())),
@@ -127,7 +131,7 @@ def parent(evaluation: Mapping[str, Any], drift: Mapping[str, float], params: Pa
         name=f"{tags['source']} {tags['cutoff']} {tags.get('dvc_exp_name', '')}".strip(),
         tags=tags | {"mlflow.note.content": note},
         params=flat,
-        metrics=metrics_of(cells, "test") | dvc_metrics() | drifted,
+        metrics=metrics_of(cells, "test") | tested | drifted,
         series=weekly_series(evaluation["weeks"], model, params.clock.clock),
     )
 
