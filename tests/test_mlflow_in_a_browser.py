@@ -1,4 +1,4 @@
-"""The reviewers' desk in a real browser: two experiments compared, a run, its pictures, the model."""
+"""The reviewers' desk in a real browser: experiments compared, a run, its pictures, the model."""
 
 from __future__ import annotations
 
