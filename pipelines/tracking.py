@@ -142,7 +142,7 @@ def require_store(uri: str, again: str) -> None:
         if uri.partition(":")[0].partition("+")[0] in DATABASE_ENGINES:
             inspect(create_engine(uri)).get_table_names()
         else:
-            MlflowClient(uri).search_experiments(max_results=1)
+            MlflowClient(uri, registry_uri=uri).search_experiments(max_results=1)
 
 
 def log_review(review: Review, uri: str, experiment: str) -> dict[str, str]:
@@ -171,7 +171,7 @@ def log_review(review: Review, uri: str, experiment: str) -> dict[str, str]:
     warnings.filterwarnings("ignore", message=r"(?s).*multiple ways")
     with _one_sentence(uri, "the weekly list stands as it is: mend the store, then run dvc repro"):
         mlflow.set_tracking_uri(uri)
-        client = MlflowClient(uri)
+        client = MlflowClient(uri, registry_uri=uri)
         experiment_id = _experiment(client, experiment, uri)
         with mlflow.start_run(experiment_id=experiment_id, run_name=review.parent.name) as active:
             run_id = active.info.run_id
@@ -220,20 +220,22 @@ def find_run(run_id: str, uri: str) -> LoggedRun:
         If there is none of that id, or the store can't be read.
     """
     with _one_sentence(uri, "take the run id from the run's page, in the store that holds it"):
-        run = MlflowClient(uri).get_run(run_id)
+        run = MlflowClient(uri, registry_uri=uri).get_run(run_id)
     return LoggedRun(run_id, dict(run.data.tags), dict(run.data.params), dict(run.data.metrics))
 
 
 def record(run_id: str, tags: Mapping[str, str], metrics: Mapping[str, float], uri: str) -> None:
     """Add tags and metrics to a run that is over; BadInputError if the store can't be written."""
     with _one_sentence(uri, "nothing was promoted"):
-        _log(MlflowClient(uri), run_id, Run("", tags=tags, metrics=metrics))
+        _log(MlflowClient(uri, registry_uri=uri), run_id, Run("", tags=tags, metrics=metrics))
 
 
 def move_alias(registered_name: str, alias: str, version: str, uri: str) -> None:
     """Move an alias to a version; BadInputError if the store can't be written."""
     with _one_sentence(uri, "nothing was promoted"):
-        MlflowClient(uri).set_registered_model_alias(registered_name, alias, version)
+        MlflowClient(uri, registry_uri=uri).set_registered_model_alias(
+            registered_name, alias, version
+        )
 
 
 def _experiment(client: MlflowClient, name: str, uri: str) -> str:

@@ -30,6 +30,14 @@ pytestmark = pytest.mark.filterwarnings("default")
 NAME = "churn-risk-simulated"
 
 
+def client() -> Any:
+    """Of the store in the folder, whatever other tests told MLflow."""
+    from mlflow import MlflowClient  # noqa: PLC0415
+
+    uri = tracking_uri(None)
+    return MlflowClient(uri, registry_uri=uri)
+
+
 class Desk:
     """A project with a model, an MLflow store, and a sealed block whose scores the test chooses."""
 
@@ -40,16 +48,14 @@ class Desk:
 
     def publish(self, **changed: str) -> str:
         """Log a run of this state, as far as the gate looks at it; its id."""
-        from mlflow import MlflowClient  # noqa: PLC0415
-
         with self.project.inside():
-            client = MlflowClient(tracking_uri(None))
-            version = client.create_model_version(NAME, str(self.project / "data/model"))
-            run = client.create_run("0")
+            store = client()
+            version = store.create_model_version(NAME, str(self.project / "data/model"))
+            run = store.create_run("0")
             tags = lineage(load_params()) | {"model_version": version.version} | changed
             for name, value in tags.items():
-                client.set_tag(run.info.run_id, name, value)
-            client.log_metric(run.info.run_id, "test/voluntary/2w/log_loss", 0.1)
+                store.set_tag(run.info.run_id, name, value)
+            store.log_metric(run.info.run_id, "test/voluntary/2w/log_loss", 0.1)
         return str(run.info.run_id)
 
     def promote(self, monkeypatch: pytest.MonkeyPatch, run: str, *force: str) -> bool:
@@ -66,20 +72,16 @@ class Desk:
 
     def champion(self) -> tuple[str, str]:
         """Run of the champion in the folder, and version under the alias."""
-        from mlflow import MlflowClient  # noqa: PLC0415
-
         with self.project.inside():
             found = load_champion()
-            version = MlflowClient(tracking_uri(None)).get_model_version_by_alias(NAME, "champion")
+            version = client().get_model_version_by_alias(NAME, "champion")
         assert found is not None
         assert found.model_version == str(version.version)
         return found.run_id, str(version.version)
 
     def run(self, run_id: str) -> Any:
-        from mlflow import MlflowClient  # noqa: PLC0415
-
         with self.project.inside():
-            return MlflowClient(tracking_uri(None)).get_run(run_id).data
+            return client().get_run(run_id).data
 
     def configure(self) -> None:
         """Become another configuration."""
@@ -89,8 +91,6 @@ class Desk:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model, and a store in which its name is known."""
-    from mlflow import MlflowClient  # noqa: PLC0415
-
     project = Project(tmp_path_factory.mktemp("store"), SMALL)
     data = risk_world(customers=100)
     block = refit_block(0, int(data.cutoff.max()), SPLIT)
@@ -99,7 +99,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (project / "reports").mkdir()
     (project / "reports/snapshots.json").write_text(json.dumps({"as_of": "2024-12-30"}))
     with project.inside():
-        MlflowClient(tracking_uri(None)).create_registered_model(NAME)
+        client().create_registered_model(NAME)
     (project / "params.yaml").unlink()
     return project.folder
 
