@@ -90,13 +90,14 @@ class Guide:
     def _wheel_to(self, text: str) -> None:
         """Turn the wheel until a long table, which holds little more than is in sight, shows it."""
         self.page.mouse.move(SIZE["width"] / 2, SIZE["height"] - 100)
-        for _ in range(60):
+        for _ in range(120):
             found = self.page.get_by_text(text, exact=True)
             box = found.first.bounding_box() if found.count() else None
             if box and box["y"] < SIZE["height"] - 200:
+                self.page.wait_for_timeout(SETTLED)  # names and values scroll one after the other
                 return
-            self.page.mouse.wheel(0, 200)
-            self.page.wait_for_timeout(200)
+            self.page.mouse.wheel(0, 120)
+            self.page.wait_for_timeout(400)
         raise TimeoutError(f"The page does not show {text}.")
 
     def _show(self, text: str) -> None:

@@ -128,7 +128,7 @@ def parent(evaluation: Mapping[str, Any], drift: Mapping[str, float], params: Pa
         "drift/features_moved_far": float(sum(index >= LARGE for index in drift.values())),
     }
     return Run(
-        name=f"{tags['source']} {tags['cutoff']} {tags.get('dvc_exp_name', '')}".strip(),
+        name=f"{tags.get('dvc_exp_name', '')} {tags['source']} {tags['cutoff']}".strip(),
         tags=tags | {"mlflow.note.content": note},
         params=flat,
         metrics=metrics_of(cells, "test") | tested | drifted,
