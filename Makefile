@@ -42,6 +42,10 @@ $(VENV)/.installed: $(VENV)/.python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
+	python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-spark: $(VENV)/.installed-dev
 	python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev,spark]'
 	@touch $@
 
@@ -50,8 +54,12 @@ test: $(VENV)/.installed-dev ## Run the tests (under ten minutes)
 	python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 .PHONY: test-slow
-test-slow: $(VENV)/.installed-dev ## Run the tests that need a browser, other data or a fresh environment
+test-slow: $(VENV)/.installed-spark ## Run the tests that need a browser, Spark, other data or a fresh environment
 	python -m pytest -m slow --timeout 3000
+
+.PHONY: test-spark
+test-spark: $(VENV)/.installed-spark ## Run the tests on Spark, here and on a small cluster (needs Java 17)
+	python -m pytest -m spark --timeout 3000
 
 .PHONY: lint
 lint: $(VENV)/.installed-dev ## Check style and types
@@ -82,6 +90,15 @@ simulate: setup ## Write a simulated world to tmp/simulated (CUSTOMERS=1000000 W
 .PHONY: week
 week: setup ## Let the simulated world live on for one week; then run make again
 	@python -m pipelines.week
+
+.venv-survival: bench/survival.txt
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --disable-pip-version-check --requirement $<
+	@touch $@
+
+.PHONY: scoreboard
+scoreboard: setup .venv-survival ## Compare the model with tuned rivals (OULAD=folder TRIALS=8; half an hour)
+	python -m pipelines.scoreboard $(if $(OULAD),--oulad $(OULAD)) $(if $(TRIALS),--trials $(TRIALS))
 
 .PHONY: ceiling
 ceiling: setup ## Measure the observable ceiling of the simulated world anew (half an hour, 10 GB)

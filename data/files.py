@@ -55,10 +55,10 @@ def replaced_folder(path: Path) -> Iterator[Path]:
         yield temporary
 
 
-def write_table(table: pa.Table, path: Path) -> None:
+def write_table(table: pa.Table, path: Path, row_group_rows: int | None = None) -> None:
     """Write an Arrow table as Parquet under a temporary name, then rename."""
     with replaced(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd", row_group_size=row_group_rows)
 
 
 def write_text(text: str, path: Path) -> None:

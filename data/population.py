@@ -139,7 +139,7 @@ def observe_population(
     until = clock.cutoff_us(as_of)
     coverage = log_coverage(logs, engine, until)
     cutoffs = choose_cutoffs(coverage, clock, as_of, settings.history_periods, settings.thin_every)
-    customers = tables["customers"].order_by("customer_id").to_pandas()
+    customers = engine.to_arrow(tables["customers"].order_by("customer_id")).to_pandas()
     names = customers["customer_id"].to_numpy(dtype=object)
     phase = thinning_phase(names, settings.thin_every, settings.salt)
     contacts = np.full(len(names), NEVER)

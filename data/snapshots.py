@@ -74,11 +74,11 @@ def log_coverage(logs: Mapping[str, Any], engine: Engine, until_us: int | None =
         bounds = log.agg(
             first=engine.microseconds(log.event_at).min(),
             newest=engine.microseconds(log.available_at).max(),
-            rows=log.count(),
-        ).to_pandas()
-        if bounds["rows"][0]:
-            first.append(int(bounds["first"][0]))
-            newest[name] = int(bounds["newest"][0])
+        )
+        (found,) = engine.to_arrow(bounds).to_pylist()
+        if found["newest"] is not None:
+            first.append(found["first"])
+            newest[name] = found["newest"]
     return Coverage(min(first, default=until_us or 0), newest)
 
 
@@ -397,7 +397,8 @@ def payment_revenue(
         event_us=engine.microseconds(payments.event_at),
         available_us=engine.microseconds(payments.available_at),
     )
-    frame = paid.select("customer_id", "event_us", "available_us", "amount").to_pandas()
+    rows = paid.select("customer_id", "event_us", "available_us", "amount")
+    frame = engine.to_arrow(rows).to_pandas()
     customer = customer_numbers(frame["customer_id"], customers)
     amount = frame["amount"].to_numpy(dtype=np.int64)
     enters = clock.period_of(frame["available_us"].to_numpy(dtype=np.int64))

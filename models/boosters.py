@@ -122,7 +122,7 @@ def booster_learner(settings: ModelSettings) -> Learner:
         )
 
     def prepare(train_rows: Selection, stop_rows: Selection, feature_names: tuple[str, ...]) -> Fit:
-        params = _parameters(settings)
+        params = lightgbm_parameters(settings)
         names = list(feature_names)
         train = _binned(train_rows, names, params)
         stop = lgb.Dataset(_Stream(stop_rows), feature_name=names, params=params, reference=train)
@@ -147,7 +147,7 @@ def booster_learner(settings: ModelSettings) -> Learner:
     return prepare
 
 
-def _parameters(settings: ModelSettings) -> dict[str, Any]:
+def lightgbm_parameters(settings: ModelSettings) -> dict[str, Any]:
     """Parameters of LightGBM: the user's, then what correctness and repeatability fix."""
     return {
         **settings.lightgbm,

@@ -95,6 +95,15 @@ class RiskData:
         """Mask (n,) of who stayed to the last horizon and pays less there than at the cutoff."""
         return self.stayed & (self.mrr_later < self.mrr)
 
+    def shuffled(self, seed: int) -> RiskData:
+        """Give every snapshot the outcomes of another one at its cutoff: nothing foretells them."""
+        random = np.random.default_rng(seed)
+        other = np.lexsort((random.random(len(self)), self.cutoff))
+        rows = np.empty(len(self), np.int64)
+        rows[np.argsort(self.cutoff, kind="stable")] = other
+        unknown = np.full(len(self), UNKNOWN, np.int64)
+        return dataclasses.replace(self, outcome=self.outcome[rows], mrr_later=unknown)
+
     def at_risk(self, interval: int) -> NDArray[np.bool_]:
         """Mask (n,) of the snapshots that a hazard of one interval is learned from.
 

@@ -50,6 +50,8 @@ class EvaluationSettings:
         Terms of the expected profit.
     newcomer_periods
         A customer is new for so many periods after the first activation.
+    threads
+        Of the resampling; change no result.
     """
 
     resamples: int = 200
@@ -58,6 +60,7 @@ class EvaluationSettings:
     capacity: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0.1))
     campaign: Campaign = field(default_factory=Campaign)
     newcomer_periods: int = 13
+    threads: int = 1
 
 
 def report(
@@ -161,7 +164,10 @@ def _pooled(
     for name, part in parts.items():
         LOG.info("Measuring %s: %d rows, %d resamples", name, len(part), settings.resamples)
         for cause, label, rows, scored in _cells(part, labels, settings, np.ones(len(part), bool)):
-            values, drawn = measure(scored), resample(scored, customer[rows], counts)
+            values, drawn = (
+                measure(scored),
+                resample(scored, customer[rows], counts, settings.threads),
+            )
             result["pooled"][name][cause][label] = _counts(scored) | {
                 metric: estimate(values[metric], drawn[metric]) for metric in values
             }
@@ -196,7 +202,7 @@ def _contraction(
         values = measure(scored)
         customer = np.unique(known["customer_id"].astype(str), return_inverse=True)[1]
         counts = resampled_counts(customer.max(initial=-1) + 1, settings.resamples, settings.seed)
-        drawn = resample(scored, customer, counts)
+        drawn = resample(scored, customer, counts, settings.threads)
         shown = {metric: estimate(values[metric], drawn[metric]) for metric in CONTRACTION}
         result[name] = _counts(scored) | shown
     return result

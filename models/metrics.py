@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -408,7 +409,7 @@ def resampled_counts(customers: int, resamples: int, seed: int) -> NDArray[np.ui
 
 
 def resample(
-    scored: Scored, customer: NDArray[np.int64], counts: NDArray[np.uint16]
+    scored: Scored, customer: NDArray[np.int64], counts: NDArray[np.uint16], threads: int = 1
 ) -> dict[str, NDArray[np.float64]]:
     """Every metric on every resample.
 
@@ -420,19 +421,25 @@ def resample(
         int (n,) number of each row's customer, a column of ``counts``.
     counts
         From ``resampled_counts``; use the same for all models, so that differences are paired.
+    threads
+        Change no result.
 
     Returns
     -------
     dict
         Name of the metric to float64 (resamples,).
     """
-    values = {name: np.full(len(counts), np.nan) for name in METRICS}
-    if len(scored.y):
-        for number, count in enumerate(counts):
-            sample = Sample(scored, count[customer].astype(np.float64))
-            for name, metric in METRICS.items():
-                values[name][number] = metric(sample)
-    return values
+
+    def on_one(count: NDArray[np.uint16]) -> list[float]:
+        sample = Sample(scored, count[customer].astype(np.float64))
+        return [metric(sample) for metric in METRICS.values()]
+
+    if not len(scored.y):
+        return {name: np.full(len(counts), np.nan) for name in METRICS}
+    # NumPy lets go of the interpreter while it works on long arrays.
+    with ThreadPoolExecutor(threads) as pool:
+        values = np.array(list(pool.map(on_one, counts)))
+    return dict(zip(METRICS, values.T, strict=True))
 
 
 def estimate(value: float, resampled: NDArray[np.float64]) -> dict[str, float | None]:

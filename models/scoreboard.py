@@ -21,6 +21,7 @@ SHOWN = {
     "mrr_caught_at_capacity": "MRR caught at capacity",
     "expected_profit": "EMPC",
 }
+COMPARED = ("log_loss", "mrr_caught_at_capacity")
 ATTAINABLE = {"log_loss": "log loss", "average_precision": "average precision"}
 
 
@@ -56,6 +57,40 @@ def markdown_tables(report: Mapping[str, Any], labels: Sequence[str]) -> str:
                 lines.append(f"| {model.replace('_', ' ')} | {figures} |")
             lines.append("")
     return "\n".join(lines)
+
+
+def verdict_table(report: Mapping[str, Any], label: str) -> str:
+    """Write whom the first model is ahead of, level with and behind, by more than the interval.
+
+    Parameters
+    ----------
+    report
+        From ``models.evaluation.report``.
+    label
+        Name of the horizon.
+    """
+    first = next(iter(report["pooled"]))
+    columns = [(cause, metric) for cause in CAUSES for metric in COMPARED]
+    lines = [
+        f"### {first.replace('_', ' ').capitalize()} minus each rival, within {label}",
+        "",
+        "| rival | " + " | ".join(f"{SHOWN[m]}, {cause}" for cause, m in columns) + " |",
+        "| --- |" + " ---: |" * len(columns),
+    ]
+    for rival, cells in report["differences"].items():
+        said = [_verdict(cells[cause][label][metric], metric) for cause, metric in columns]
+        lines.append(f"| {rival.replace('_', ' ')} | {' | '.join(said)} |")
+    return "\n".join([*lines, ""])
+
+
+def _verdict(difference: Mapping[str, float | None], metric: str) -> str:
+    """A difference with its interval, and which side of nothing it lies on."""
+    low, high = difference["low"], difference["high"]
+    if low is None or high is None:
+        return "-"
+    better, worse = (high < 0, low > 0) if metric == "log_loss" else (low > 0, high < 0)
+    word = "ahead" if better else "behind" if worse else "level"
+    return f"{word}: {with_interval(difference, metric)}"
 
 
 def contraction_table(contraction: Mapping[str, Any]) -> str:

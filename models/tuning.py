@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ from models.metrics import Sample, Scored, log_loss
 from models.split import rolling_blocks
 
 if TYPE_CHECKING:
-    from models.competing_risks import ModelSettings
+    from collections.abc import Sequence
+
+    from models.competing_risks import ModelSettings, RiskModel
     from models.hazards import Learner
-    from models.split import Block, SplitSettings
+    from models.split import Block, Slices, SplitSettings
 
 LOG = logging.getLogger(__name__)
 # What is searched of LightGBM's parameters. The number of trees is what the stop slice finds.
@@ -33,8 +36,9 @@ BOOSTER_SPACE: Mapping[str, BaseDistribution] = {
     "bagging_fraction": FloatDistribution(0.5, 1.0),
     "lambda_l2": FloatDistribution(0.1, 100.0, log=True),
 }
-# From parameters to a learner.
-Build = Callable[[Mapping[str, Any]], "Learner"]
+# From parameters to how a model is fitted on some slices.
+Fitted = Callable[["RiskData", "Sequence[Slices]", "ModelSettings"], "RiskModel"]
+Build = Callable[[Mapping[str, Any]], Fitted]
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def search(
     name
         Of the kind of model.
     build
-        Makes a learner of parameters.
+        From parameters to how the model is fitted.
     space
         What may be tried.
     start
@@ -141,11 +145,16 @@ def search(
     done = []
     for number in range(trials):
         asked = study.ask(dict(space))
-        loss = fold_loss(name, build(asked.params), folds)
+        loss = fold_loss(build(asked.params), folds)
         study.tell(asked, loss)
         done.append(Trial(dict(asked.params), loss))
         LOG.info("Trial %d of %d of %s: loss %.5f", number + 1, trials, name, loss)
     return tuple(done)
+
+
+def learned(name: str, learner: Learner) -> Fitted:
+    """How a learner's model is fitted."""
+    return functools.partial(fit_risk_model, name, learner)
 
 
 def best(trials: tuple[Trial, ...]) -> Trial:
@@ -153,7 +162,7 @@ def best(trials: tuple[Trial, ...]) -> Trial:
     return min(trials, key=lambda trial: trial.loss)
 
 
-def fold_loss(name: str, learner: Learner, folds: Folds) -> float:
+def fold_loss(fit: Fitted, folds: Folds) -> float:
     """Log loss by the first horizon over that of the fold's own rate, mean of folds and causes.
 
     So both causes count alike, however rare.
@@ -162,7 +171,7 @@ def fold_loss(name: str, learner: Learner, folds: Folds) -> float:
     for block in folds.blocks:
         if block.test is None:
             raise ValueError("A fold needs test cutoffs.")
-        model = fit_risk_model(name, learner, folds.data, block.slices, folds.settings)
+        model = fit(folds.data, block.slices, folds.settings)
         tested = block.test.holds(folds.data.cutoff) & (folds.data.outcome[:, 0] != UNKNOWN)
         test = folds.data.take(tested)
         risks = model.predict(test.X, test.feature_names)

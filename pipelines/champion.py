@@ -63,7 +63,7 @@ def load_champion() -> Champion | None:
     return Champion(**json.loads(RECORD.read_text(encoding="utf-8")))
 
 
-def serving_model(params: Params) -> tuple[RiskModel, str]:
+def serving_model(params: Params, threads: int) -> tuple[RiskModel, str]:
     """Model that scores and its version: the one just trained or, if so chosen, the champion.
 
     Raises
@@ -73,14 +73,14 @@ def serving_model(params: Params) -> tuple[RiskModel, str]:
         horizons.
     """
     if params.score.model == "fresh":
-        return load_model(MODEL, params.engine.threads), _version(MODEL)
+        return load_model(MODEL, threads), _version(MODEL)
     champion, source = load_champion(), params.ingest.source
     if champion is None:
         raise BadInputError(
             f"score.model is champion, but {RECORD} is missing: promote a run with "
             "make promote RUN=..., or set score.model to fresh."
         )
-    model = load_model(MODEL_FOLDER, params.engine.threads)
+    model = load_model(MODEL_FOLDER, threads)
     if champion.tags["source"] != source or model.horizons != params.snapshot.horizons:
         raise BadInputError(
             f"score.model is champion, but the champion is of the source "

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("dataset")
 KEYS = ("customer_id", "cutoff")
 _BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
+FEATURE_TABLE = FEATURES / "features.parquet"
 
 
 def load_outcomes(labels: tuple[str, ...]) -> tuple[pa.Table, NDArray[np.int8], pa.ChunkedArray]:
@@ -89,7 +90,7 @@ def load_history(clock: Clock, labels: tuple[str, ...], memory_limit: str) -> Ri
 
 def _within_memory(outcomes: pa.Table, memory_limit: str) -> NDArray[np.bool_]:
     """Mask (n,) of the snapshots whose features fit into the memory."""
-    features = len(pq.read_schema(FEATURES / "features.parquet").names) - len(KEYS)
+    features = len(pq.read_schema(FEATURE_TABLE).names) - len(KEYS)
     number, unit = re.fullmatch(r"([\d.]+)\s*(\w+)", memory_limit).groups()  # type: ignore[union-attr]
     share = float(number) * _BYTES[unit] / (4 * features * outcomes.num_rows)
     if share >= 1:
@@ -150,13 +151,13 @@ def _feature_matrix(
     snapshots: pa.Table, rows: pa.Array | pa.ChunkedArray
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     """Feature names and float32 matrix of the chosen rows, a column at a time to save memory."""
-    file = pq.ParquetFile(FEATURES / "features.parquet")
+    file = pq.ParquetFile(FEATURE_TABLE)
     keys = file.read(list(KEYS))
     same = len(keys) == len(rows)
     if not same or any(not keys[key].filter(rows).equals(snapshots[key]) for key in KEYS):
         raise BadInputError(
-            f"{FEATURES / 'features.parquet'} does not hold the rows of the snapshots: they were "
-            "taken anew since; run dvc repro."
+            f"{FEATURE_TABLE} does not hold the rows of the snapshots: they were taken anew since; "
+            "run dvc repro."
         )
     names = tuple(name for name in file.schema_arrow.names if name not in KEYS)
     X = np.empty((snapshots.num_rows, len(names)), dtype=np.float32)

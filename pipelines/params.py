@@ -21,6 +21,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
 MemorySize = Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s*(MB|GB|TB)$")]
+WORKER_PACKAGES = ("data", "features", "models")  # what the functions over blocks are made of
 
 
 class Section(BaseModel):
@@ -45,13 +46,18 @@ class ClockParams(Section):
 class EngineParams(Section):
     """What runs the heavy queries; changes no result."""
 
-    name: Literal["duckdb"]
+    name: Literal["duckdb", "spark"]
+    master: Annotated[str, Field(pattern=r"^(local\[\d+\]|spark://\S+|yarn|k8s://\S+)$")] | None
     threads: Positive
     memory_limit: MemorySize
 
     def open(self) -> Engine:
         """Open the engine of these parameters."""
-        return open_engine(self.name, self.threads, self.memory_limit)
+        return open_engine(self.name, self.threads, self.memory_limit, self.master, WORKER_PACKAGES)
+
+    def open_duckdb(self) -> Engine:
+        """Open DuckDB whatever the engine, for what Spark does not do: files of any kind."""
+        return open_engine("duckdb", self.threads, self.memory_limit)
 
 
 class SwitchesParams(Section):

@@ -16,9 +16,10 @@ from data.outcomes import contacted_between
 from data.snapshots import DAYS_PER_MONTH
 from features.declare import REASON_GROUPS
 from models.explain import explain
+from models.scoring import predict_cutoff
 from pipelines.catalog import load_catalog
 from pipelines.champion import serving_model
-from pipelines.dataset import load_newest, load_outcomes, newest_cutoff
+from pipelines.dataset import FEATURE_TABLE, load_newest, load_outcomes, newest_cutoff
 from pipelines.params import load_params
 from pipelines.paths import CLEAN, REPORTS, SCORES, SNAPSHOTS
 from pipelines.settings import labels, list_settings
@@ -32,6 +33,7 @@ from retention.weekly import MONEY_COLUMNS, Provenance, Scored, weekly_list
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from data.engine import Engine
     from models.competing_risks import RiskModel
     from pipelines.params import Params
 
@@ -54,15 +56,14 @@ def kept_by_plan(as_of: dt.datetime, limit: int) -> MonthsKept:
     return months_kept(lifetimes["plan"], days / DAYS_PER_MONTH, churned, limit)
 
 
-def recently_contacted(params: Params, as_of: int) -> set[str]:
+def recently_contacted(params: Params, as_of: int, engine: Engine) -> set[str]:
     """Customers that were contacted too recently to be called again."""
     path = CLEAN / "interventions.parquet"
     if not path.exists():
         return set()
     clock = params.clock.clock
     after = clock.cutoff_us(as_of - params.score.contact_pause_periods)
-    with params.engine.open() as engine:
-        return contacted_between(engine.read(path), after, clock.cutoff_us(as_of), engine)
+    return contacted_between(engine.read(path), after, clock.cutoff_us(as_of), engine)
 
 
 def provenance(params: Params, model: RiskModel, version: str) -> Provenance:
@@ -84,16 +85,18 @@ def main() -> None:
     clock, horizons = params.clock.clock, labels(params)
     catalog = load_catalog()
     playbook = load_playbook(groups=REASON_GROUPS)
-    model, version = serving_model(params)
     data, snapshots = load_newest(clock, horizons)
     as_of = newest_cutoff(clock)
+    with params.engine.open() as engine:
+        model, version = serving_model(params, engine.threads)
+        risks = predict_cutoff(model, FEATURE_TABLE, clock.cutoff_us(as_of), engine)
+        contacted = recently_contacted(params, as_of, engine)
 
     def explained(
         rows: NDArray[np.int64], cause: str
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return explain(model, data.X[rows], data.feature_names, cause)
 
-    risks = model.predict(data.X, data.feature_names)
     contraction = model.contraction_risk(data.X, risks)
     scored = Scored(
         snapshots=snapshots.to_pandas(),
@@ -112,7 +115,7 @@ def main() -> None:
         list_settings(params),
         provenance(params, model, version),
         clock,
-        recently_contacted(params, as_of),
+        contacted,
     )
     scores = week.scores.assign(
         **{

@@ -116,6 +116,7 @@ def evaluation_settings(params: Params, customers: int) -> EvaluationSettings:
             cause: min(1.0, number / customers) for cause, number in capacities(params).items()
         },
         campaign=Campaign(**section.campaign.model_dump()),
+        threads=params.engine.threads,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from data.files import write_text
 from models.boosters import NAME, booster_learner
 from models.split import rolling_blocks
-from models.tuning import BOOSTER_SPACE, best, inner_folds, search
+from models.tuning import BOOSTER_SPACE, best, inner_folds, learned, search
 from pipelines.catalog import load_catalog, monotone_signs
 from pipelines.dataset import load_history, newest_cutoff
 from pipelines.params import load_params
@@ -21,7 +22,8 @@ from pipelines.stage import run_stage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from models.tuning import Folds, Trial
+    from models.competing_risks import ModelSettings
+    from models.tuning import Fitted, Folds, Trial
     from pipelines.params import Params
 
 logger = logging.getLogger("tune")
@@ -38,15 +40,16 @@ def tuning_folds(params: Params, folds: int) -> Folds:
     return inner_folds(data, first.test.first, split, settings, folds)
 
 
+def booster_model(settings: ModelSettings, tried: Mapping[str, Any]) -> Fitted:
+    """How the boosters with these parameters are fitted."""
+    changed = dataclasses.replace(settings, lightgbm={**settings.lightgbm, **tried})
+    return learned(NAME, booster_learner(changed))
+
+
 def tune_boosters(params: Params, folds: Folds) -> tuple[Trial, ...]:
     """Search the parameters of the boosters."""
-    in_use = params.train.lightgbm.model_dump()
-
-    def build(tried: Mapping[str, Any]) -> Any:
-        lightgbm = {**folds.settings.lightgbm, **tried}
-        return booster_learner(dataclasses.replace(folds.settings, lightgbm=lightgbm))
-
-    section = params.tune
+    build = functools.partial(booster_model, folds.settings)
+    in_use, section = params.train.lightgbm.model_dump(), params.tune
     return search(NAME, build, BOOSTER_SPACE, in_use, folds, section.trials, section.seed)
 
 

@@ -144,7 +144,7 @@ def test_a_cached_state_is_published_again_when_told_to(clone: Clone) -> None:
 def test_an_experiment_runs_what_it_changes_and_can_be_compared(clone: Clone) -> None:
     before = json.loads((clone / "reports/metrics.json").read_text())
     runs = clone.mlflow_runs()
-    said = clone.dvc("exp", "run", "--name", "leaves", "-S", "train.lightgbm.num_leaves=5")
+    said = clone.dvc("exp", "run", "--name", "leaves", "-S", "train.lightgbm.num_leaves=9")
     assert stages_run(said) == ["tune", "train", "evaluate", "score", "publish"]
     assert clone.mlflow_runs() == runs + 1
     after = json.loads((clone / "reports/metrics.json").read_text())

@@ -243,14 +243,14 @@ def test_the_champion_scores_when_it_is_chosen(
     crowned: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with crowned.project.inside():
-        _, fresh = serving_model(load_params())
+        _, fresh = serving_model(load_params(), 1)
         crowned.project.set({"score.model": "champion"})
-        model, version = serving_model(load_params())
+        model, version = serving_model(load_params(), 1)
         assert version == fresh
         assert model.notes == load_model(crowned.project / "champion/model").notes
         crowned.project.set({"ingest.source": "files"})
         with pytest.raises(BadInputError, match="of the source simulated"):
-            serving_model(load_params())
+            serving_model(load_params(), 1)
         shutil.rmtree("champion")
         with pytest.raises(BadInputError, match=r"champion\.json is missing: promote a run"):
-            serving_model(load_params())
+            serving_model(load_params(), 1)

@@ -172,9 +172,14 @@ def test_risks_are_near_the_truth() -> None:
 
 def test_shuffled_outcomes_teach_nothing() -> None:
     data = risk_world()
-    shuffled = data.outcome[np.random.default_rng(0).permutation(len(data))]
-    shuffled[data.outcome == UNKNOWN] = UNKNOWN
-    model = fitted(with_outcome(data, shuffled))
+    control = data.shuffled(seed=0)
+    for cutoff in (0, 30, LAST):
+        rows = data.cutoff == cutoff
+        before, after = (np.sort(one.outcome[rows], axis=0) for one in (data, control))
+        assert (before == after).all()
+    assert (control.outcome != data.outcome).any()
+    shuffled = control.outcome
+    model = fitted(control)
     assert BLOCK.test
     test = data.take(BLOCK.test.holds(data.cutoff))
     for code, cause in ((1, 0), (2, 1)):
