@@ -9,6 +9,9 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Two LightGBM threads that spin while they wait stall each other on a busy machine.
 export OMP_WAIT_POLICY := passive
+# Nothing is reported home.
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
 # Imports are several times faster from compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -64,9 +67,21 @@ lint: $(VENV)/.installed-dev ## Check style and types
 	ruff format --check .
 	mypy
 
+.PHONY: publish
+publish: setup ## Log this pipeline state to MLflow if it is new (FORCE=1: even if it is not)
+	dvc repro $(if $(FORCE),--single-item --force) publish
+
+.PHONY: promote
+promote: setup ## Let the gate decide on a run (RUN=its id; FORCE="a reason" overrules it)
+	@python -m pipelines.promote --run "$${RUN:-}" $${FORCE:+--force "$$FORCE"}
+
 .PHONY: ui
 ui: setup ## Open the MLflow UI on 127.0.0.1 (PORT=5000)
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" --host 127.0.0.1 --port $(or $(PORT),5000)
+
+.PHONY: screenshots
+screenshots: $(VENV)/.installed-dev ## Take the pictures of docs/reviewing.md anew, from a running make ui (PORT=5000)
+	python docs/take_screenshots.py --uri http://127.0.0.1:$(or $(PORT),5000)
 
 .PHONY: simulate
 simulate: setup ## Write a simulated world to tmp/simulated (CUSTOMERS=1000000 WEEKS=104)

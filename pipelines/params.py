@@ -226,8 +226,9 @@ class EvaluateParams(Section):
 
 
 class ScoreParams(Section):
-    """What a contact is worth and how many the teams can make."""
+    """Which model scores, what a contact is worth and how many the teams can make."""
 
+    model: Literal["fresh", "champion"]
     success_capacity: NotNegative
     billing_capacity: NotNegative
     voluntary_save_rate: Share
@@ -248,6 +249,14 @@ class PublishParams(Section):
     tracking_uri: str | None
 
 
+class PromoteParams(Section):
+    """Terms of the gate."""
+
+    margin: Share
+    common_share: Annotated[float, Field(gt=0, le=1)]
+    resamples: Annotated[int, Field(ge=100)]
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -262,6 +271,7 @@ class Params(Section):
     evaluate: EvaluateParams
     score: ScoreParams
     publish: PublishParams
+    promote: PromoteParams
 
     @property
     def history_periods(self) -> int:

@@ -16,6 +16,8 @@ FEATURES = Path("data/features")
 MODEL = Path("data/model")
 BACKTEST = Path("data/backtest")
 SCORES = Path("data/scores")
+# Tracked by git: the promoted model.
+CHAMPION = Path("champion")
 REPORTS = Path("reports")
 # What was handed out: no stage writes here.
 LISTS = Path("lists")

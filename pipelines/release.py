@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from data.errors import BadInputError
 from data.files import sha256_of
 from models.boosters import model_digest
+from pipelines.champion import serving_folder
 from pipelines.dataset import newest_cutoff
 from pipelines.params import load_params
-from pipelines.paths import LOCK_FILE, MODEL, SCORES, needed
+from pipelines.paths import LOCK_FILE, SCORES, needed
 from pipelines.releases import append_release, cutoff_of, release_folder
 from pipelines.stage import run_stage
 
@@ -83,7 +84,7 @@ def about(params: Params) -> dict[str, Any]:
     now = {
         "source": params.ingest.source,
         "cutoff": clock.cutoff_at(newest_cutoff(clock)).date().isoformat(),
-        "model_version": model_digest(MODEL)[:12],
+        "model_version": model_digest(serving_folder(params))[:12],
     }
     for name, value in now.items():
         if provenance[name] != value:
@@ -108,7 +109,7 @@ def main() -> None:
     params = load_params()
     written = about(params)
     cutoff = cutoff_of(Path(f"cutoff={written['cutoff']}"))
-    target = append_release(SCORES, MODEL, written, params.ingest.source, cutoff)
+    target = append_release(SCORES, serving_folder(params), written, params.ingest.source, cutoff)
     logger.info("Released %s", target)
 
 

@@ -19,14 +19,14 @@ from data.outcomes import contacted_between
 from data.population import already_decided
 from data.snapshots import DAYS_PER_MONTH
 from features.declare import REASON_GROUPS
-from models.boosters import load_model, model_digest
 from models.explain import explain
 from models.scoring import predict_cutoff
 from pipelines.catalog import load_catalog
+from pipelines.champion import serving_model
 from pipelines.dataset import FEATURE_TABLE, load_newest, load_outcomes, newest_cutoff
 from pipelines.lookback import look_back
 from pipelines.params import load_params
-from pipelines.paths import CLEAN, MODEL, REPORTS, SCORES, SNAPSHOTS, tables_in
+from pipelines.paths import CLEAN, REPORTS, SCORES, SNAPSHOTS, tables_in
 from pipelines.releases import past_risks, read_past
 from pipelines.settings import labels, list_settings
 from pipelines.stage import run_stage
@@ -151,12 +151,12 @@ def write(params: Params, week: WeeklyList, churn: Overview) -> None:
         write_text(json.dumps(about, indent=2) + "\n", folder / "provenance.json")
 
 
-def provenance(params: Params, model: RiskModel) -> Provenance:
+def provenance(params: Params, model: RiskModel, version: str) -> Provenance:
     """Where the list comes from, for its readers."""
     counts = json.loads((REPORTS / "snapshots.json").read_text(encoding="utf-8"))
     return Provenance(
         source=params.ingest.source,
-        model_version=model_digest(MODEL)[:12],
+        model_version=version,
         freshness={
             log: dt.datetime.fromisoformat(newest) for log, newest in counts["newest_row"].items()
         },
@@ -173,7 +173,7 @@ def main() -> None:
     data, snapshots = load_newest(clock, horizons)
     as_of = newest_cutoff(clock)
     with params.engine.open() as engine:
-        model = load_model(MODEL, engine.threads)
+        model, version = serving_model(params, engine.threads)
         risks = predict_cutoff(model, FEATURE_TABLE, clock.cutoff_us(as_of), engine)
         contacted = recently_contacted(params, as_of, engine)
 
@@ -198,7 +198,7 @@ def main() -> None:
         kept,
         playbook,
         list_settings(params),
-        provenance(params, model),
+        provenance(params, model, version),
         clock,
         contacted,
         read_past(

@@ -122,5 +122,5 @@ def evaluation_settings(params: Params, customers: int) -> EvaluationSettings:
 
 def list_settings(params: Params) -> ListSettings:
     """Terms of the ranking."""
-    terms = params.score.model_dump(exclude={"contact_pause_periods", "crm"})
+    terms = params.score.model_dump(exclude={"model", "contact_pause_periods", "crm"})
     return ListSettings(**terms, salt=params.snapshot.salt, currency=params.ingest.currency)

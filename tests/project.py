@@ -70,12 +70,12 @@ class Project:
         finally:
             os.chdir(before)
 
-    def command(self, stage: str) -> subprocess.CompletedProcess[str]:
-        """Run a stage as DVC does."""
+    def command(self, stage: str, code: Path = ROOT) -> subprocess.CompletedProcess[str]:
+        """Run a stage as DVC does, with the code that lies in a folder."""
         return subprocess.run(  # noqa: S603 - the command is ours
             [sys.executable, "-m", f"pipelines.{stage}"],
             cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": str(code)},
             capture_output=True,
             text=True,
             check=False,

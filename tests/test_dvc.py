@@ -139,11 +139,18 @@ def test_a_second_run_runs_nothing_and_logs_nothing(clone: Clone) -> None:
     assert clone.git("status", "--porcelain") == ""
 
 
+def test_a_cached_state_is_published_again_when_told_to(clone: Clone) -> None:
+    before = clone.mlflow_runs()
+    assert stages_run(clone.dvc("repro", "--single-item", "--force", "publish")) == ["publish"]
+    assert clone.mlflow_runs() == before + 1
+
+
 def test_an_experiment_runs_what_it_changes_and_can_be_compared(clone: Clone) -> None:
     before = json.loads((clone / "reports/metrics.json").read_text())
+    runs = clone.mlflow_runs()
     said = clone.dvc("exp", "run", "--name", "leaves", "-S", "train.lightgbm.num_leaves=9")
     assert stages_run(said) == ["tune", "train", "evaluate", "score", "publish"]
-    assert clone.mlflow_runs() == 2
+    assert clone.mlflow_runs() == runs + 1
     after = json.loads((clone / "reports/metrics.json").read_text())
     assert after != before
     shown = json.loads(clone.dvc("metrics", "show", "--json"))

@@ -19,8 +19,8 @@ from data.contracts import BILLING_INTERVALS, INSTANT, PRIORITIES, TABLES
 from data.engine import open_engine
 from features import build, engagement
 from features.build import build_features
-from features.catalog import Feature, catalog, from_json
-from features.declare import FeatureSettings
+from features.catalog import Feature, catalog
+from features.declare import FeatureSettings, from_json
 from features.measures import MEASURES
 
 CLOCK = Clock()

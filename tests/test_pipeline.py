@@ -21,8 +21,8 @@ from models.boosters import load_model, model_digest
 from models.explain import explain
 from pipelines import evaluate, scoreboard
 from pipelines.dataset import load_history
+from pipelines.description import description
 from pipelines.params import load_params
-from pipelines.publish import description
 from pipelines.settings import model_settings
 from pipelines.summary import summary
 
@@ -109,6 +109,15 @@ def test_evaluation_writes_scored_snapshots_whose_outcomes_were_known_in_time(
     assert scored["cutoff"].max() + pd.Timedelta(weeks=13 + 3) <= as_of
 
 
+def numbers(values: Any, path: str = "") -> dict[str, float]:
+    """Every number in nested figures, by its path."""
+    if isinstance(values, dict):
+        return {
+            k: v for name, one in values.items() for k, v in numbers(one, f"{path}/{name}").items()
+        }
+    return {path[1:]: float(values)} if isinstance(values, int | float) else {}
+
+
 def test_the_sealed_block_is_scored_on_demand_alone_and_after_the_open_ones(done: Project) -> None:
     stored = pq.read_table(done / "data/backtest/test_scores.parquet")
     with done.inside():
@@ -193,8 +202,9 @@ def test_a_planted_leak_and_a_cause_with_too_few_events_are_told_on_the_page(
     model = load_model(leaky / "data/model")
     evaluation = json.loads((done / "reports/evaluation/evaluation.json").read_text())
     evaluation["notes"] = [{"model": model.name, "note": note} for note in model.notes]
-    tags = {"source": "simulated", "as_of": "2023-12-25"}
-    assert all(f"- {note}" in description(evaluation, tags, "4w") for note in model.notes)
+    tags = {"source": "simulated", "cutoff": "2023-12-25"}
+    told = description(evaluation, tags, {"snapshot.thin_every": 4}, {}, None, ())
+    assert all(f"- {note}" in told for note in model.notes)
 
 
 def test_the_scoreboard_tunes_and_measures_every_rival_that_can_run(
@@ -223,17 +233,52 @@ def test_mlflow_holds_the_metrics_of_the_metrics_files(done: Project) -> None:
 
     client = MlflowClient(f"sqlite:///{done.folder / 'mlflow.db'}")
     published = json.loads((done / "reports/published.json").read_text())
-    logged = client.get_run(published["run_id"]).data
-    metrics = json.loads((done / "reports/metrics.json").read_text())["test"]
-    for cause in CAUSES:
-        for label, figures in metrics[cause].items():
-            for name, value in figures.items():
-                if value is not None and "minus" not in name:
-                    assert logged.metrics[f"test/{cause}/{label}/{name}"] == value
-    assert logged.params["train.lightgbm.num_leaves"] == "5"
-    assert logged.tags["model_digest"] == model_digest(done / "data/model")
+    parent = client.get_run(published["run_id"])
+    runs = client.search_runs([parent.info.experiment_id])
+    children = [run for run in runs if run.info.run_id != parent.info.run_id]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    named = {run.data.tags["mlflow.runName"]: run.data.metrics for run in children}
+    # What every rival has in common with the model stands on the parent as the model's.
+    logged = {k: v for metrics in named.values() for k, v in metrics.items()} | parent.data.metrics
+    read = {
+        name: json.loads((done / f"reports/{name}.json").read_text())
+        for name in ("metrics", "quality", "snapshots")
+    }
+    expected = numbers(read.pop("metrics")) | numbers(read)
+    assert len(expected) > 150
+    assert {name: logged.get(name) for name in expected} == expected
+    evaluation = json.loads((done / "reports/evaluation/evaluation.json").read_text())
+    baseline = evaluation["pooled"]["base_rate"]["voluntary"]["4w"]["log_loss"]["value"]
+    assert named["baseline base_rate"]["test/voluntary/4w/log_loss"] == baseline
+    curve = client.get_metric_history(published["run_id"], "week/voluntary/4w/log_loss")
+    weekly = [week["competing_risks"]["voluntary"]["4w"] for week in evaluation["weeks"].values()]
+    assert [point.value for point in curve] == [cell["log_loss"] for cell in weekly]
+    steps = [point.step for point in curve]
+    assert steps == list(range(steps[0], steps[0] + len(weekly)))
+    assert parent.data.params["train.lightgbm.num_leaves"] == "5"
+    assert parent.data.tags["model_digest"] == model_digest(done / "data/model")
     version = client.get_model_version_by_alias("churn-risk-simulated", "challenger")
     assert str(version.version) == published["model_version"]
+
+
+def test_the_description_reads_like_a_review(done: Project) -> None:
+    from mlflow import MlflowClient  # noqa: PLC0415
+
+    published = json.loads((done / "reports/published.json").read_text())
+    client = MlflowClient(f"sqlite:///{done.folder / 'mlflow.db'}")
+    note = client.get_run(published["run_id"]).data.tags["mlflow.note.content"]
+    headings = [line[4:] for line in note.splitlines() if line.startswith("### ")]
+    assert headings == [
+        "What changed since the champion",
+        "The figures that matter",
+        "What to look at",
+        "Known limits",
+    ]
+    assert "There is no champion yet" in note
+    figure = json.loads((done / "reports/metrics.json").read_text())["test"]["voluntary"]["4w"]
+    assert f"| log loss | {figure['log_loss']:.5f} (" in note
+    pictures = {item.path for item in client.list_artifacts(published["run_id"], "pictures")}
+    assert len(pictures) == 10
 
 
 def test_the_registered_model_gives_the_scores_of_the_list(done: Project) -> None:
