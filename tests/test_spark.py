@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
 from random_logs import random_logs, tampered, write_raw
+from test_features_oracle import assert_counted_by_hand, worlds
 from test_leakage import ANY_SHARE, CUTOFF, FEATURES, POPULATION, differing, until
 
 from data.clock import Clock
@@ -31,6 +33,7 @@ from features.measures import (
     Manifest,
     categories,
     event_table,
+    first_seen,
     period_table,
 )
 from pipelines.params import WORKER_PACKAGES
@@ -136,8 +139,10 @@ def test_events_are_the_same(name: str, raw: Path, engine: Engine, spark: Engine
 
 @pytest.mark.parametrize("column", ["category", "text"])
 def test_categories_are_the_same(column: str, raw: Path, engine: Engine, spark: Engine) -> None:
-    one, other = (categories(e.read(raw / "tickets.parquet"), column, e) for e in (engine, spark))
-    assert len(one) > 4
+    one, other = (
+        first_seen(e.read(raw / "tickets.parquet"), column, e, CLOCK) for e in (engine, spark)
+    )
+    assert len(categories(one.values())) > 4
     assert one == other
 
 
@@ -237,10 +242,19 @@ def test_feature_table_and_catalog_are_the_same_bytes_and_know_no_future(
     assert pq.read_metadata(one / "features.parquet").num_row_groups > 3
     for name in ("features.parquet", "catalog.json"):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
-    random = np.random.default_rng(1)
-    changed = world
-    for name in ("usage", "payments"):
-        changed = tampered(changed, name, "corrupt", CLOCK.cutoff_us(CUTOFF), random)
-    _, knowing = featurized(tmp_path / "changed", changed, spark)
-    assert differing(honest, knowing) != []
-    assert differing(until(honest, CUTOFF), until(knowing, CUTOFF)) == []
+    for path in sorted((tmp_path / "duckdb" / "periods").rglob("*.parquet")):
+        same = tmp_path / "spark" / path.relative_to(tmp_path / "duckdb")
+        assert path.read_bytes() == same.read_bytes(), path
+    for how in ("corrupt", "add", "delete"):
+        random, changed = np.random.default_rng(1), world
+        for name in TABLES:
+            changed = tampered(changed, name, how, CLOCK.cutoff_us(CUTOFF), random)
+        _, knowing = featurized(tmp_path / how, changed, spark)
+        assert differing(honest, knowing) != []
+        assert differing(until(honest, CUTOFF), until(knowing, CUTOFF)) == [], how
+
+
+@given(worlds)
+@settings(max_examples=3, deadline=None)
+def test_features_equal_those_counted_by_hand(spark: Engine, logs: dict[str, Any]) -> None:
+    assert_counted_by_hand(spark, logs)
