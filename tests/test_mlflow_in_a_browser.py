@@ -113,8 +113,8 @@ def test_a_run_leads_back_to_commit_and_data(clone: Clone) -> None:
         names = {inputs.dataset.name for inputs in run.inputs.dataset_inputs}
         assert names == {"clean", "snapshots", "features"}
         note = run.data.tags["mlflow.note.content"]
-        leaves = run.data.params["train.lightgbm.num_leaves"]
-        assert (f"`train.lightgbm.num_leaves`: 7 → {leaves}." in note) == bool(name)
+        before, now = (of.data.params["train.lightgbm.num_leaves"] for of in (runs[""], run))
+        assert (f"`train.lightgbm.num_leaves`: {before} → {now}." in note) == bool(name)
     # The data are those that DVC locked.
     lock = (clone / "dvc.lock").read_text()
     digests = [inputs.dataset.digest for inputs in runs["sparser"].inputs.dataset_inputs]
