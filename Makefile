@@ -9,6 +9,9 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Two LightGBM threads that spin while they wait stall each other on a busy machine.
 export OMP_WAIT_POLICY := passive
+# Nothing is reported home.
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
 # Imports are several times faster from compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -42,13 +45,21 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+$(VENV)/.installed-spark: $(VENV)/.installed-dev
+	python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev,spark]'
+	@touch $@
+
 .PHONY: test
 test: $(VENV)/.installed-dev ## Run the tests (under ten minutes)
 	python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 .PHONY: test-slow
-test-slow: $(VENV)/.installed-dev ## Run the tests that need a browser, other data or a fresh environment
+test-slow: $(VENV)/.installed-spark ## Run the tests that need a browser, Spark, other data or a fresh environment
 	python -m pytest -m slow --timeout 3000
+
+.PHONY: test-spark
+test-spark: $(VENV)/.installed-spark ## Run the tests on Spark, here and on a small cluster (needs Java 17)
+	python -m pytest -m spark --timeout 3000
 
 .PHONY: lint
 lint: $(VENV)/.installed-dev ## Check style and types
@@ -56,9 +67,21 @@ lint: $(VENV)/.installed-dev ## Check style and types
 	ruff format --check .
 	mypy
 
+.PHONY: publish
+publish: setup ## Log this pipeline state to MLflow if it is new (FORCE=1: even if it is not)
+	dvc repro $(if $(FORCE),--single-item --force) publish
+
+.PHONY: promote
+promote: setup ## Let the gate decide on a run (RUN=its id; FORCE="a reason" overrules it)
+	@python -m pipelines.promote --run "$${RUN:-}" $${FORCE:+--force "$$FORCE"}
+
 .PHONY: ui
 ui: setup ## Open the MLflow UI on 127.0.0.1 (PORT=5000)
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" --host 127.0.0.1 --port $(or $(PORT),5000)
+
+.PHONY: screenshots
+screenshots: $(VENV)/.installed-dev ## Take the pictures of docs/reviewing.md anew, from a running make ui (PORT=5000)
+	python docs/take_screenshots.py --uri http://127.0.0.1:$(or $(PORT),5000)
 
 .PHONY: simulate
 simulate: setup ## Write a simulated world to tmp/simulated (CUSTOMERS=1000000 WEEKS=104)
@@ -67,6 +90,23 @@ simulate: setup ## Write a simulated world to tmp/simulated (CUSTOMERS=1000000 W
 .PHONY: week
 week: setup ## Let the simulated world live on for one week; then run make again
 	@python -m pipelines.week
+
+.PHONY: release
+release: setup ## Hand the list out: append it to lists/, for good
+	@python -m pipelines.release
+
+.PHONY: weekly
+weekly: setup ## New rows in, the pipeline, the list handed out (BRING='command that brings rows')
+	@python -m pipelines.weekly $(if $(BRING),--bring '$(BRING)')
+
+.venv-survival: pipelines/bench/requirements-survival.txt
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --disable-pip-version-check --requirement $<
+	@touch $@
+
+.PHONY: scoreboard
+scoreboard: setup .venv-survival ## Compare the model with tuned rivals (OULAD=folder TRIALS=8; half an hour)
+	python -m pipelines.scoreboard $(if $(OULAD),--oulad $(OULAD)) $(if $(TRIALS),--trials $(TRIALS))
 
 .PHONY: ceiling
 ceiling: setup ## Measure the observable ceiling of the simulated world anew (half an hour, 10 GB)

@@ -1,19 +1,26 @@
-"""The one place that opens an engine: reads and writes of Parquet through Ibis."""
+"""The one place that opens an engine: what runs Ibis expressions and functions over blocks."""
 
 from __future__ import annotations
 
 import datetime as dt
 import tempfile
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from abc import ABC, abstractmethod
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import ibis
 
 from data.files import replaced
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
+
+    import pyarrow as pa
+
+Block = TypeVar("Block")
 
 
 @ibis.udf.scalar.builtin(name="epoch_us")  # type: ignore[untyped-decorator]
@@ -26,15 +33,31 @@ def bit_or(mask: int) -> int:  # type: ignore[empty-body]
     """Bitwise or of 64-bit masks: the same aggregate in DuckDB and Spark, which Ibis names not."""
 
 
-@dataclass
-class Engine:
-    """An open connection that runs Ibis expressions.
+def total(column: Any) -> Any:
+    """Sum of an int64 column as an int64 column.
 
-    Use as a context manager; ``open_engine`` makes one.
+    The way through decimals is for DuckDB, whose sum of int64 is a 128-bit integer that Ibis takes
+    for int64 and Parquet would store as a float.
+    """
+    return column.sum().cast("decimal(38, 0)").cast("int64")
+
+
+class Engine(ABC):
+    """An open connection that runs Ibis expressions, and functions over blocks of work.
+
+    Use as a context manager; ``open_engine`` makes one. Every engine gives the same results.
+
+    Parameters
+    ----------
+    connection
+        The Ibis backend.
+    threads
+        Threads that a function in ``map_blocks`` may use.
     """
 
-    connection: Any
-    _scratch: tempfile.TemporaryDirectory[str] | None = None
+    def __init__(self, connection: Any, threads: int) -> None:
+        self.connection = connection
+        self.threads = threads
 
     def __enter__(self) -> Self:
         return self
@@ -42,58 +65,129 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def read(self, path: Path) -> Any:
+        """Return the Parquet file at ``path`` as a lazy Ibis table."""
+        return self.connection.read_parquet(str(path.resolve()))
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection and remove what it spilled."""
+
+    @abstractmethod
+    def microseconds(self, instant: Any) -> Any:
+        """Return an instant column as int64 microseconds since 1970-01-01 UTC."""
+
+    @abstractmethod
+    def to_arrow(self, expression: Any) -> pa.Table:
+        """Run a table expression; the columns have the Arrow types of its schema."""
+
+    @abstractmethod
+    def write(self, expression: Any, path: Path, order_by: Sequence[Any]) -> None:
+        """Write an expression as one Parquet file, rows in the order of ``order_by``.
+
+        The order, names of columns or deferred expressions of them, must be total for the bytes to
+        be stable. Written under a temporary name and renamed, so that no half-written file is ever
+        seen.
+        """
+
+    @abstractmethod
+    def map_blocks(
+        self, function: Callable[[Block], pa.Table], blocks: Sequence[Block]
+    ) -> Iterator[pa.Table]:
+        """Yield what a function makes of each block, in the order of the blocks.
+
+        Parameters
+        ----------
+        function
+            Turns a block into a table that fits into memory. It must be picklable and read what it
+            needs from files, since it may run in another process, on another machine.
+        blocks
+            Small picklable descriptions, such as the first and last customer of a block.
+        """
+
+
+class DuckDB(Engine):
+    """DuckDB in this process; ``map_blocks`` runs in threads: NumPy and Arrow let go of Python."""
+
+    def __init__(self, threads: int, memory_limit: str) -> None:
+        self._scratch = tempfile.TemporaryDirectory(prefix="churn-risk-")
+        connection = ibis.duckdb.connect(
+            ":memory:",
+            threads=threads,
+            memory_limit=memory_limit,
+            temp_directory=self._scratch.name,
+            autoinstall_known_extensions="false",
+        )
+        connection.raw_sql("SET TimeZone = 'UTC'")
+        super().__init__(connection, threads)
+
     def close(self) -> None:
         """Close the connection and remove what it spilled."""
         self.connection.disconnect()
-        if self._scratch is not None:
-            self._scratch.cleanup()
-
-    def read(self, path: Path) -> Any:
-        """Return the Parquet file at ``path`` as a lazy Ibis table."""
-        return self.connection.read_parquet(str(path))
+        self._scratch.cleanup()
 
     def microseconds(self, instant: Any) -> Any:
         """Return an instant column as int64 microseconds since 1970-01-01 UTC."""
         return _epoch_us(instant)
 
-    def write(self, expression: Any, path: Path, order_by: Sequence[str]) -> None:
-        """Write an expression as one Parquet file, rows in the order of ``order_by``.
+    def to_arrow(self, expression: Any) -> pa.Table:
+        """Run a table expression; the columns have the Arrow types of its schema."""
+        return self.connection.to_pyarrow(expression)
 
-        The order must be total for the bytes to be stable. Written under a temporary name and
-        renamed, so that no half-written file is ever seen.
-        """
-        ordered = expression.order_by([ibis.asc(name) for name in order_by])
+    def write(self, expression: Any, path: Path, order_by: Sequence[Any]) -> None:
+        """Write an expression as one Parquet file; DuckDB sorts out of core."""
+        ordered = expression.order_by([ibis.asc(term) for term in order_by])
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced(path) as temporary:
             self.connection.to_parquet(ordered, str(temporary), COMPRESSION="zstd")
 
+    def map_blocks(
+        self, function: Callable[[Block], pa.Table], blocks: Sequence[Block]
+    ) -> Iterator[pa.Table]:
+        """Yield what a function makes of each block; as many at a time as there are threads."""
+        with ThreadPoolExecutor(self.threads) as pool:
+            waiting: deque[Future[pa.Table]] = deque()
+            for block in blocks:
+                waiting.append(pool.submit(function, block))
+                if len(waiting) >= self.threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
 
-def open_engine(name: str = "duckdb", threads: int = 2, memory_limit: str = "3GB") -> Engine:
+
+def open_engine(
+    name: str = "duckdb",
+    threads: int = 2,
+    memory_limit: str = "3GB",
+    master: str | None = None,
+    packages: Sequence[str] = (),
+) -> Engine:
     """Open an engine.
 
     Parameters
     ----------
     name
-        ``duckdb``.
+        ``duckdb``, or ``spark``, which needs the extra of that name and Java.
     threads
         Threads used; changes no result.
     memory_limit
-        Memory beyond which the engine spills to a temporary folder, e.g. ``3GB``.
+        Memory beyond which the engine spills to disk, e.g. ``3GB``.
+    master
+        Spark's master; None is this machine.
+    packages
+        Python packages of ours that Spark's workers get.
 
     Raises
     ------
+    BadInputError
+        If Spark cannot start.
     ValueError
         If there is no engine of that name.
     """
-    if name != "duckdb":
-        raise ValueError(f"There is no engine {name!r}: engine.name in params.yaml takes duckdb.")
-    scratch = tempfile.TemporaryDirectory(prefix="churn-risk-")
-    connection = ibis.duckdb.connect(
-        ":memory:",
-        threads=threads,
-        memory_limit=memory_limit,
-        temp_directory=scratch.name,
-        autoinstall_known_extensions="false",
-    )
-    connection.raw_sql("SET TimeZone = 'UTC'")
-    return Engine(connection, scratch)
+    if name == "duckdb":
+        return DuckDB(threads, memory_limit)
+    if name == "spark":
+        from data.spark import open_spark  # noqa: PLC0415 - only who asks for Spark needs it
+
+        return open_spark(threads, memory_limit, master, packages)
+    raise ValueError(f"There is no engine {name!r}: engine.name in params.yaml is duckdb or spark.")

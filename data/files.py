@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,13 +56,19 @@ def replaced_folder(path: Path) -> Iterator[Path]:
         yield temporary
 
 
-def write_table(table: pa.Table, path: Path) -> None:
+def write_table(table: pa.Table, path: Path, row_group_rows: int | None = None) -> None:
     """Write an Arrow table as Parquet under a temporary name, then rename."""
     with replaced(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd", row_group_size=row_group_rows)
 
 
 def write_text(text: str, path: Path) -> None:
     """Write text as UTF-8 under a temporary name, then rename."""
     with replaced(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

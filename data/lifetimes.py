@@ -109,7 +109,8 @@ def read_subscriptions(
     order = ["customer_id", "subscription_id", "event_us", "kind", "event_id"]
     numbers = ["event_us", "available_us", "kind", "mrr", "renews_us"]
     chosen = [*order, "available_us", "involuntary", "mrr", "renews_us", "plan", "billing_interval"]
-    frame = log.filter(log.available_us <= until_us).select(chosen).order_by(order).to_pandas()
+    rows = log.filter(log.available_us <= until_us).select(chosen).order_by(order)
+    frame = engine.to_arrow(rows).to_pandas()
     customer, subscription = frame["customer_id"], frame["subscription_id"]
     new = (customer != customer.shift()) | (subscription != subscription.shift())
     plan, plans = pd.factorize(frame["plan"], sort=True)
@@ -225,10 +226,11 @@ def read_use_periods(
     seen = usage.filter((usage.available_us <= until_us) & (usage["count"] > 0))
     periods = seen.group_by(
         "customer_id",
-        period=clock.period_of(seen.event_us).cast("int64"),
-        first_visible=clock.period_of(seen.available_us).cast("int64"),
+        period=clock.period_column(seen.event_us),
+        first_visible=clock.period_column(seen.available_us),
     ).agg(rows=seen.count())
-    frame = periods.order_by(["customer_id", "period", "first_visible"]).to_pandas()
+    ordered = periods.order_by(["customer_id", "period", "first_visible"])
+    frame = engine.to_arrow(ordered).to_pandas()
     return UsePeriods(
         customer_numbers(frame["customer_id"], customers),
         frame["period"].to_numpy(dtype=np.int64),

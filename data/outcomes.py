@@ -60,9 +60,8 @@ def first_contacts(
         interventions.kind.isin(["contacted", "offer_made"])
         & (engine.microseconds(interventions.available_at) <= until_us)
     )
-    frame = (
-        acted.group_by("customer_id").agg(first=engine.microseconds(acted.event_at).min())
-    ).to_pandas()
+    contacts = acted.group_by("customer_id").agg(first=engine.microseconds(acted.event_at).min())
+    frame = engine.to_arrow(contacts).to_pandas()
     first = np.full(len(customers), NEVER)
     number = customer_numbers(frame["customer_id"], customers)
     first[number[number >= 0]] = frame["first"].to_numpy(dtype=np.int64)[number >= 0]
@@ -78,7 +77,7 @@ def contacted_between(interventions: Any, after_us: int, until_us: int, engine: 
         & (event_us <= until_us)
         & (engine.microseconds(interventions.available_at) <= until_us)
     )
-    return set(acted.select("customer_id").distinct().to_pandas()["customer_id"])
+    return set(engine.to_arrow(acted.select("customer_id").distinct())["customer_id"].to_pylist())
 
 
 def observe_outcomes(

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data.clock import MICROSECONDS_PER_DAY
 from data.contracts import CAUSES, INSTANT
 from data.errors import BadInputError
 from data.lifetimes import (
     INVOLUNTARY,
+    KINDS,
+    LIVE_KINDS,
     NEVER,
+    STOP_KINDS,
     VOLUNTARY,
     LiveSpans,
     Spells,
@@ -32,6 +36,7 @@ from data.snapshots import (
     choose_as_of,
     choose_cutoffs,
     contract_snapshots,
+    later_mrr,
     log_coverage,
     payment_revenue,
     snapshot_cells,
@@ -88,7 +93,8 @@ class Population:
     Parameters
     ----------
     snapshots, outcomes
-        Row for row the same (customer_id, cutoff), sorted by it.
+        Row for row the same (customer_id, cutoff), sorted by it. Beside the outcome of each
+        horizon, ``mrr_<label>`` is the MRR at the end of the last one of who stayed until then.
     lifetimes
         True lifetimes as of the newest cutoff, churn undone where it was: ``customer_id``, ``plan``
         (the last one), ``started_at``, ``stopped_at`` and ``cause`` (voluntary, involuntary, ended;
@@ -136,7 +142,7 @@ def observe_population(
     until = clock.cutoff_us(as_of)
     coverage = log_coverage(logs, engine, until)
     cutoffs = choose_cutoffs(coverage, clock, as_of, settings.history_periods, settings.thin_every)
-    customers = tables["customers"].order_by("customer_id").to_pandas()
+    customers = engine.to_arrow(tables["customers"].order_by("customer_id")).to_pandas()
     names = customers["customer_id"].to_numpy(dtype=object)
     phase = thinning_phase(names, settings.thin_every, settings.salt)
     contacts = np.full(len(names), NEVER)
@@ -157,10 +163,75 @@ def observe_population(
         clock,
         settings.outcome,
     )
+    last = clock.label(settings.outcome.horizons[-1])
+    outcomes[f"mrr_{last}"] = _of_those_who_stayed(cells["mrr_later"], outcomes[f"outcome_{last}"])
     keys = snapshots.select(["customer_id", "cutoff"])
     outcome_table = pa.table({name: keys[name] for name in keys.column_names} | outcomes)
     lifetimes = _lifetime_table(spells, names, plans)
     return Population(snapshots, outcome_table, lifetimes, cutoffs, coverage)
+
+
+def lifetimes_whoever_was_contacted(
+    tables: Mapping[str, Any],
+    clock: Clock,
+    settings: PopulationSettings,
+    engine: Engine,
+    as_of: int,
+) -> pa.Table:
+    """True lifetimes as of a cutoff in which a return undoes a churn after a contact as well.
+
+    ``Population.lifetimes`` do not let a contact undo a churn, as outcomes are those if nobody
+    acts. Whoever compares the contacted with others must treat them alike.
+
+    Parameters
+    ----------
+    tables, clock, settings, engine
+        As for ``observe_population``.
+    as_of
+        Number of the cutoff; rows that became available later are not read.
+    """
+    names = tables["customers"].order_by("customer_id").to_pandas()["customer_id"]
+    names = names.to_numpy(dtype=object)
+    until = clock.cutoff_us(as_of)
+    if settings.rule == "contract":
+        events = read_subscriptions(tables["subscriptions"], names, until, engine)
+        undo_us = settings.outcome.undo_days * MICROSECONDS_PER_DAY
+        return _lifetime_table(
+            contract_spells(events, undo_us), names, last_plans(events, len(names))
+        )
+    use = read_use_periods(tables["usage"], names, clock, until, engine)
+    spells = inactivity_spells(use, settings.silent_periods, as_of, clock)
+    return _lifetime_table(spells, names, np.full(len(names), None, dtype=object))
+
+
+def already_decided(subscriptions: Any, until_us: int, engine: Engine) -> set[str]:
+    """Customers with a cancellation scheduled and not yet carried out, by the rows visible then.
+
+    Parameters
+    ----------
+    subscriptions
+        Clean subscriptions as a lazy Ibis table.
+    until_us
+        The cutoff, microseconds.
+    engine
+        Runs the query.
+    """
+    log = subscriptions.filter(
+        subscriptions.kind.isin([*LIVE_KINDS, *STOP_KINDS])
+        & (engine.microseconds(subscriptions.available_at) <= until_us)
+    )
+    rows = log.select("customer_id", "subscription_id", "event_at", "kind", "event_id").to_pandas()
+    rows["code"] = rows["kind"].map(KINDS.index)
+    last = rows.sort_values(["event_at", "code", "event_id"]).drop_duplicates(
+        ["customer_id", "subscription_id"], keep="last"
+    )
+    return set(last.loc[last["kind"] == "cancel_scheduled", "customer_id"])
+
+
+def _of_those_who_stayed(mrr: pd.Series, outcome: pa.Array) -> pa.Array:
+    """MRR (n,) at the end of a horizon, null but for who is known to have stayed until then."""
+    known = pc.fill_null(pc.equal(outcome, "stayed"), fill_value=False)
+    return pc.if_else(known, pa.array(mrr, pa.int64(), from_pandas=True), None)
 
 
 def _lifetime_table(
@@ -194,6 +265,9 @@ def _read_contracts(
     events = read_subscriptions(tables["subscriptions"], names, until, engine)
     spans = contract_spans(events, clock, cutoffs.as_of)
     cells = contract_snapshots(events, spans, snapshot_cells(spans, cutoffs, phase), clock)
+    horizon = settings.outcome.horizons[-1]
+    later = later_mrr(events, spans, cutoffs, phase, horizon, clock)
+    cells = cells.merge(later, how="left", on=["customer", "cutoff"])
     undo_us = settings.outcome.undo_days * MICROSECONDS_PER_DAY
     return cells, contract_spells(events, undo_us, contacts), last_plans(events, len(names))
 
@@ -219,6 +293,8 @@ def _read_usage(
         revenue = payment_revenue(tables["payments"], names, cells, clock, engine)
     signed_up = np.asarray(customers["signed_up_at"].astype("int64"), dtype=np.int64)
     described = usage_snapshots(spans, (span, cutoff), revenue, signed_up)
+    # Revenue read from payments goes up and down with the billing dates: no sign of contraction.
+    described = described.assign(mrr_later=np.nan)
     spells = inactivity_spells(use, settings.silent_periods, cutoffs.as_of, clock)
     return described, spells, np.full(len(names), None, dtype=object)
 

@@ -23,6 +23,7 @@ import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data.arrivals import arrivals, write_arrivals
 from data.clock import EPOCH, Clock
 from data.contracts import BILLING_INTERVALS, CAUSES, CUSTOMERS, LOGS, PRIORITIES, TABLES, Table
 from data.errors import BadInputError
@@ -38,7 +39,6 @@ OUTCOME_SOURCES = ("subscriptions", "usage")
 # Instants outside are mistakes of unit (milliseconds read as seconds) or stand for "never".
 EARLIEST = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
 LATEST = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
-LOG_ORDER = ("customer_id", "event_at", "available_at", "event_id")
 ALLOWED_VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     "subscriptions": {"billing_interval": BILLING_INTERVALS, "cause": CAUSES},
     "tickets": {"priority": PRIORITIES},
@@ -177,8 +177,9 @@ def validate(
     raw
         Folder of ``<table>.parquet`` in the contract's schemas; a log may be absent.
     clean
-        Folder replaced by ``<table>.parquet`` of the rows that break no rule, sorted by
-        (customer_id, event_at, available_at, event_id), customers by customer_id.
+        Folder replaced by ``<table>.parquet`` of the rows that break no rule, sorted by (period of
+        available_at, customer_id, event_at, available_at, event_id), customers by customer_id,
+        and ``arrivals.json``, which tells the periods that a change of the source touched.
     quarantine
         Folder replaced by ``<table>.parquet`` of the others, with the column ``rule``.
     engine
@@ -217,9 +218,22 @@ def validate(
         with replaced_folder(clean) as folder:
             for table in tables:
                 kept = _kept(judged[table.name]).select(table.schema.names)
-                order = LOG_ORDER if table.is_log else ("customer_id",)
-                engine.write(kept, folder / f"{table.name}.parquet", order)
+                engine.write(kept, folder / f"{table.name}.parquet", _order(table, engine, clock))
+            arrived = {
+                table.name: arrivals(engine.read(folder / f"{table.name}.parquet"), engine, clock)
+                for table in tables
+                if table.is_log
+            }
+            write_arrivals(arrived, folder)
     return report
+
+
+def _order(table: Table, engine: Engine, clock: Clock) -> list[Any]:
+    """Order of a clean table: a period's arrivals lie together, so that they can be read alone."""
+    if not table.is_log:
+        return ["customer_id"]
+    arrived = clock.period_column(engine.microseconds(ibis._.available_at))
+    return [arrived, "customer_id", "event_at", "available_at", "event_id"]
 
 
 def _tables(raw: Path) -> list[Table]:
@@ -320,9 +334,8 @@ def _summary(judged: Any, table: Table, engine: Engine, clock: Clock) -> dict[st
     if table.is_log:
         measures["first"] = engine.microseconds(judged.event_at).min()
         measures["last"] = engine.microseconds(judged.available_at).max()
-    groups = {
-        g["rule"]: g for g in judged.group_by("rule").agg(**measures).to_pyarrow().to_pylist()
-    }
+    found = engine.to_arrow(judged.group_by("rule").agg(**measures)).to_pylist()
+    groups = {group["rule"]: group for group in found}
     kept = groups.pop(None, {"rows": 0, "first": None, "last": None})
     # In the order in which the rules are tried.
     broken = {r.name: groups[r.name]["rows"] for r in rules(table, 0) if r.name in groups}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,11 +74,11 @@ def log_coverage(logs: Mapping[str, Any], engine: Engine, until_us: int | None =
         bounds = log.agg(
             first=engine.microseconds(log.event_at).min(),
             newest=engine.microseconds(log.available_at).max(),
-            rows=log.count(),
-        ).to_pandas()
-        if bounds["rows"][0]:
-            first.append(int(bounds["first"][0]))
-            newest[name] = int(bounds["newest"][0])
+        )
+        (found,) = engine.to_arrow(bounds).to_pylist()
+        if found["newest"] is not None:
+            first.append(found["first"])
+            newest[name] = found["newest"]
     return Coverage(min(first, default=until_us or 0), newest)
 
 
@@ -298,6 +298,39 @@ def _first_activation(
     return np.append(events.event_us[rows], UNKNOWN)[found]
 
 
+def later_mrr(
+    events: SubscriptionEvents,
+    spans: LiveSpans,
+    cutoffs: CutoffRange,
+    phase: NDArray[np.int64],
+    periods: int,
+    clock: Clock,
+) -> pd.DataFrame:
+    """MRR of customers some periods after each cutoff that is looked at, as visible then.
+
+    Parameters
+    ----------
+    events, spans
+        The subscription log and where subscriptions were live.
+    cutoffs, phase
+        Which cutoffs of which customers are looked at, as in ``snapshot_cells``.
+    periods
+        How much later; an outcome, to be read by no feature.
+    clock
+        Places rows in periods.
+
+    Returns
+    -------
+    DataFrame
+        ``customer``, ``cutoff`` (before) and ``mrr_later`` (minor units). Customers without a live
+        subscription by then, and cutoffs whose later one lies after ``as_of``, have no row.
+    """
+    earlier = replace(spans, first=spans.first - periods, past=spans.past - periods)
+    span, cutoff = snapshot_cells(earlier, cutoffs, phase)
+    later = contract_snapshots(events, spans, (span, cutoff + periods), clock)
+    return later[["customer"]].assign(cutoff=later["cutoff"] - periods, mrr_later=later["mrr"])
+
+
 def usage_snapshots(
     spans: LiveSpans,
     cells: tuple[NDArray[np.int64], NDArray[np.int64]],
@@ -364,7 +397,8 @@ def payment_revenue(
         event_us=engine.microseconds(payments.event_at),
         available_us=engine.microseconds(payments.available_at),
     )
-    frame = paid.select("customer_id", "event_us", "available_us", "amount").to_pandas()
+    rows = paid.select("customer_id", "event_us", "available_us", "amount")
+    frame = engine.to_arrow(rows).to_pandas()
     customer = customer_numbers(frame["customer_id"], customers)
     amount = frame["amount"].to_numpy(dtype=np.int64)
     enters = clock.period_of(frame["available_us"].to_numpy(dtype=np.int64))

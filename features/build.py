@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -18,19 +18,11 @@ from data.files import replaced, write_text
 from data.progress import progress
 from features.catalog import as_json, columns
 from features.known import Known
-from features.measures import (
-    EVENT_ORDER,
-    EVENTS,
-    KEY,
-    MEASURES,
-    Manifest,
-    categories,
-    event_table,
-    period_table,
-)
+from features.measures import EVENTS, MEASURES
+from features.periods import Periods, measure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -42,8 +34,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Customers in a block: bounds memory, and as the size of a row group shapes the file's bytes.
-BLOCK_CUSTOMERS = 4096
+# Customers in a block, and snapshots about as many: both bound memory, and as the size of a row
+# group they shape the file's bytes. More customers at once read less of others' rows.
+BLOCK_CUSTOMERS = 16_384
+BLOCK_SNAPSHOTS = 250_000
 FEATURES_FILE = "features.parquet"
 CATALOG_FILE = "catalog.json"
 
@@ -56,6 +50,7 @@ def build_features(
     engine: Engine,
     clock: Clock,
     settings: FeatureSettings,
+    earlier: Path | None = None,
 ) -> tuple[Feature, ...]:
     """Compute the features of every snapshot and write them with their catalog.
 
@@ -69,9 +64,11 @@ def build_features(
         Folder for ``features.parquet`` (``customer_id``, ``cutoff``, one float32 column a feature,
         sorted by the first two) and ``catalog.json``.
     periods
-        Folder for the measures of each log.
+        Empty folder for the measures of each log.
     engine, clock, settings
         The engine that measures, the rule for time, windows and core features.
+    earlier
+        Folder with the measures of an earlier run, which are extended; None measures all anew.
 
     Returns
     -------
@@ -81,93 +78,117 @@ def build_features(
     for name in MEASURES:
         if name not in clean:
             log.info("There is no log %s: the features that read it are absent.", name)
-    measure(clean, periods, engine, clock, settings)
+    measure(clean, periods, engine, clock, settings.core_features, earlier)
     planned = columns(settings, present, clock)
-    keys = read_keys(snapshots, clean["customers"], engine)
+    block_features = BlockFeatures(
+        snapshots.resolve(),
+        clean["customers"].resolve(),
+        periods.resolve(),
+        {name: Periods(periods).start(name) for name in present},
+        planned,
+        settings,
+        clock,
+    )
+    blocks = customer_blocks(snapshots, engine)
     facts = Facts.of(planned)
     target.mkdir(parents=True, exist_ok=True)
-    with replaced(target / FEATURES_FILE) as path:
-        write_blocks(blocks(keys, present, periods, settings, clock), planned, facts, path)
+    with (
+        replaced(target / FEATURES_FILE) as path,
+        pq.ParquetWriter(path, block_features.schema, compression="zstd") as writer,
+    ):
+        computed = engine.map_blocks(block_features, blocks)
+        for _ in progress(blocks, "blocks of customers", log):
+            table = next(computed)
+            facts.add(table)
+            writer.write_table(table)
     features = tuple(column.feature for column in planned)
     write_text(as_json(features, facts.as_dicts(clock), settings), target / CATALOG_FILE)
-    log.info("%d features of %d snapshots.", len(features), keys.num_rows)
+    log.info("%d features of %d snapshots.", len(features), facts.rows)
     return features
 
 
-def measure(
-    clean: Mapping[str, Path],
-    periods: Path,
-    engine: Engine,
-    clock: Clock,
-    settings: FeatureSettings,
-) -> None:
-    """Reduce each log to ``<log>.parquet`` (and small logs to ``<log>_events.parquet``)."""
-    product: tuple[str, ...] = ()
-    if "usage" in clean:
-        product = categories(engine.read(clean["usage"]), "feature", engine)
-    manifest = Manifest(product, settings.core_features)
-    for name in MEASURES:
-        if name not in clean:
-            continue
-        table = engine.read(clean[name])
-        reduced = period_table(name, table, engine, clock, manifest)
-        engine.write(reduced, periods / f"{name}.parquet", KEY)
-        if name in EVENTS:
-            rows = event_table(name, table, engine, clock)
-            engine.write(rows, periods / f"{name}_events.parquet", EVENT_ORDER)
-    write_text(json.dumps(asdict(manifest), indent=1) + "\n", periods / "manifest.json")
+def customer_blocks(snapshots: Path, engine: Engine) -> list[tuple[str, str]]:
+    """First and last customer of each block of those that have snapshots, in their order."""
+    counted = engine.read(snapshots).group_by("customer_id").aggregate(count=ibis._.count())
+    found = engine.to_arrow(counted.order_by("customer_id"))
+    customers, count = found["customer_id"], max(pc.sum(found["count"]).as_py() or 0, 1)
+    size = min(BLOCK_CUSTOMERS, -(-BLOCK_SNAPSHOTS * len(customers) // count))
+    blocks = [customers.slice(start, size) for start in range(0, len(customers), size or 1)]
+    return [(block[0].as_py(), block[-1].as_py()) for block in blocks]
 
 
-def read_keys(snapshots: Path, customers: Path, engine: Engine) -> pa.Table:
-    """Read the snapshots' keys with the sign-up of their customers, sorted; instants as int64."""
-    rows = engine.read(snapshots).select("customer_id", "cutoff")
-    signed_up = engine.read(customers).select("customer_id", "signed_up_at")
-    joined = rows.left_join(signed_up, "customer_id")
-    keys = joined.select(
-        "customer_id",
-        cutoff_us=engine.microseconds(joined.cutoff),
-        signed_up_us=engine.microseconds(joined.signed_up_at),
-    )
-    ordered = keys.order_by([ibis.asc("customer_id"), ibis.asc("cutoff_us")])
-    return engine.connection.to_pyarrow(ordered)
+@dataclass(frozen=True)
+class BlockFeatures:
+    """Computes the features of a block of customers from files, in whichever process it is called.
+
+    Parameters
+    ----------
+    snapshots, customers
+        Parquet files of the keys and of the sign-ups.
+    periods
+        Folder of the measures.
+    log_start
+        Log to the first period in which any of its rows was visible.
+    planned
+        The columns to compute.
+    settings, clock
+        Windows and core features; the rule for time.
+    """
+
+    snapshots: Path
+    customers: Path
+    periods: Path
+    log_start: dict[str, int]
+    planned: tuple[Column, ...]
+    settings: FeatureSettings
+    clock: Clock
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Schema of the feature table."""
+        names = [column.feature.name for column in self.planned]
+        keys = [("customer_id", pa.string()), ("cutoff", INSTANT)]
+        return pa.schema(keys + [(name, pa.float32()) for name in names])
+
+    def __call__(self, block: tuple[str, str]) -> pa.Table:
+        """Return the rows of the feature table from the first to the last customer of a block."""
+        known = self.known(*block)
+        matrix = block_matrix(known, self.planned)
+        cutoff = pa.array(known.cutoff_us, type=pa.int64()).cast(INSTANT)
+        customer = known.customers.take(pa.array(known.cell_customer))
+        return pa.Table.from_arrays([customer, cutoff, *map(pa.array, matrix)], schema=self.schema)
+
+    def known(self, low: str, high: str) -> Known:
+        """Read what is known of the customers from ``low`` to ``high``."""
+        keys, start = self._keys(low, high), self.log_start
+        customers = pc.unique(keys["customer_id"])
+        tables = {name: self._read.rows(name, customers) for name in start}
+        events = {name: self._read.events(name, customers) for name in start if name in EVENTS}
+        return Known(keys, tables, events, start, self.settings, self.clock)
+
+    @cached_property
+    def _read(self) -> Periods:
+        return Periods(self.periods)
+
+    def _keys(self, low: str, high: str) -> pa.Table:
+        """Read the snapshots' keys with the sign-up of their customers; instants as int64."""
+        order = [("customer_id", "ascending"), ("cutoff", "ascending")]
+        rows = _between(self.snapshots, low, high, ["customer_id", "cutoff"]).sort_by(order)
+        people = _between(self.customers, low, high, ["customer_id", "signed_up_at"])
+        place = pc.index_in(rows["customer_id"], value_set=people["customer_id"])
+        return pa.table(
+            {
+                "customer_id": rows["customer_id"],
+                "cutoff_us": rows["cutoff"].cast(pa.int64()),
+                "signed_up_us": people["signed_up_at"].cast(pa.int64()).take(place),
+            }
+        )
 
 
-def blocks(
-    keys: pa.Table,
-    present: Sequence[str],
-    periods: Path,
-    settings: FeatureSettings,
-    clock: Clock,
-) -> Iterator[tuple[pa.Table, Known]]:
-    """Yield the keys of a block of whole customers, and what is known of them."""
-    start = {name: log_start(periods / f"{name}.parquet") for name in present}
-    customers = pc.unique(keys["customer_id"])
-    counts = pc.value_counts(keys["customer_id"]).field("counts").to_numpy()
-    ends = np.concatenate(([0], np.cumsum(counts)))
-    for first in progress(range(0, len(customers), BLOCK_CUSTOMERS), "blocks of customers", log):
-        stop = min(first + BLOCK_CUSTOMERS, len(customers))
-        mine = keys.slice(ends[first], ends[stop] - ends[first])
-        low, high = customers[first].as_py(), customers[stop - 1].as_py()
-        tables = {name: _between(periods / f"{name}.parquet", low, high, "") for name in present}
-        events = {
-            name: _between(periods / f"{name}_events.parquet", low, high, "event_id")
-            for name in present
-            if name in EVENTS
-        }
-        yield mine, Known(mine, tables, events, start, settings, clock)
-
-
-def log_start(path: Path) -> int:
-    """Return the first period in which a row of the log was visible; 0 for an empty log."""
-    visible = pq.read_table(path, columns=["visible_period"])["visible_period"]
-    return int(pc.min(visible).as_py() or 0)
-
-
-def _between(path: Path, low: str, high: str, without: str) -> pa.Table:
-    """Rows of a file sorted by customer, of the customers from ``low`` to ``high``, in order."""
-    names = [name for name in pq.read_schema(path).names if name != without]
+def _between(path: Path, low: str, high: str, names: Sequence[str]) -> pa.Table:
+    """Some columns of a file, rows of the customers from ``low`` to ``high``."""
     inside = [("customer_id", ">=", low), ("customer_id", "<=", high)]
-    return pq.read_table(path, columns=names, filters=inside)
+    return pq.read_table(path, columns=list(names), filters=inside)
 
 
 def block_matrix(known: Known, planned: Sequence[Column]) -> NDArray[np.float32]:
@@ -194,14 +215,16 @@ class Facts:
         never = np.full(len(planned), np.iinfo(np.int64).max)
         return cls(empty, 0, np.zeros(len(planned), dtype=np.int64), never)
 
-    def add(self, matrix: NDArray[np.float32], cutoff_us: NDArray[np.int64]) -> None:
-        """Take in a block: matrix of shape (features, snapshots), cutoffs of shape (snapshots,)."""
-        missing = np.isnan(matrix)
-        self.rows += matrix.shape[1]
-        self.missing += missing.sum(axis=1)
-        seen = ~missing & (matrix != self.empty[:, None])
-        earliest = np.where(seen, cutoff_us, np.iinfo(np.int64).max).min(axis=1)
-        self.first_seen_us = np.minimum(self.first_seen_us, earliest)
+    def add(self, table: pa.Table) -> None:
+        """Take in the rows of a block."""
+        cutoff_us = table["cutoff"].cast(pa.int64()).to_numpy()
+        self.rows += table.num_rows
+        for place, column in enumerate(table.columns[2:]):
+            values = column.to_numpy()
+            missing = np.isnan(values)
+            self.missing[place] += missing.sum()
+            seen = cutoff_us[~missing & (values != self.empty[place])]
+            self.first_seen_us[place] = seen.min(initial=self.first_seen_us[place])
 
     def as_dicts(self, clock: Clock) -> list[dict[str, Any]]:
         """Share of the snapshots without a value, and the first cutoff with one not empty."""
@@ -215,22 +238,3 @@ class Facts:
             }
             for missing, first in zip(self.missing, self.first_seen_us, strict=True)
         ]
-
-
-def write_blocks(
-    known_blocks: Iterator[tuple[pa.Table, Known]],
-    planned: Sequence[Column],
-    facts: Facts,
-    path: Path,
-) -> None:
-    """Compute and write block after block, one row group each."""
-    fields = [("customer_id", pa.string()), ("cutoff", INSTANT)]
-    fields += [(column.feature.name, pa.float32()) for column in planned]
-    schema = pa.schema(fields)
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for keys, known in known_blocks:
-            matrix = block_matrix(known, planned)
-            facts.add(matrix, known.cutoff_us)
-            cutoff = pa.array(known.cutoff_us, type=pa.int64()).cast(INSTANT)
-            arrays = [keys["customer_id"].cast(pa.string()), cutoff, *map(pa.array, matrix)]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))

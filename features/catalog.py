@@ -141,22 +141,6 @@ def as_json(
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
 
 
-def from_json(text: str) -> tuple[Feature, ...]:
-    """Read back the features that ``as_json`` wrote."""
-    fields = Feature.__dataclass_fields__
-    return tuple(
-        Feature(
-            **{name: value for name, value in entry.items() if name in fields}
-            | {
-                "sources": tuple(entry["sources"]),
-                "empty": math.nan if entry["empty"] is None else entry["empty"],
-                "monotone": tuple((cause, sign) for cause, sign in entry["monotone"]),
-            }
-        )
-        for entry in json.loads(text)["features"]
-    )
-
-
 def document(settings: FeatureSettings | None = None, clock: Clock | None = None) -> str:
     """Return the page of all features, in Markdown: one table a family."""
     settings = settings or FeatureSettings(core_features=("login", "report"))

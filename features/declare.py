@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import dataclass, field, fields
@@ -121,6 +122,22 @@ class Feature:
     norm_scale: float = 1.0
     norm_clause: str = ", usually {norm}"
     monotone: tuple[tuple[str, int], ...] = ()
+
+
+def from_json(text: str) -> tuple[Feature, ...]:
+    """Read back the features that ``features.catalog.as_json`` wrote; no engine is needed here."""
+    names = Feature.__dataclass_fields__
+    return tuple(
+        Feature(
+            **{name: value for name, value in entry.items() if name in names}
+            | {
+                "sources": tuple(entry["sources"]),
+                "empty": math.nan if entry["empty"] is None else entry["empty"],
+                "monotone": tuple((cause, sign) for cause, sign in entry["monotone"]),
+            }
+        )
+        for entry in json.loads(text)["features"]
+    )
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,10 @@ class Known:
         Columns ``customer_id``, ``cutoff_us`` and ``signed_up_us`` (null where unknown), sorted by
         the first two: one row a cell.
     periods
-        Log to its periods table, rows of these customers sorted by ``measures.KEY``.
+        Log to its periods table, rows of these customers sorted by ``measures.KEY``; in place of
+        ``customer_id`` stands ``customer``, the place among the customers of ``keys``.
     events
-        Log to its event table, rows of these customers sorted by ``measures.EVENT_ORDER``.
+        Log to its event table, likewise, sorted by ``measures.EVENT_ORDER``.
     log_start
         Log to the first period in which any of its rows was visible, to any customer.
     settings, clock
@@ -54,8 +55,9 @@ class Known:
         clock: Clock,
     ) -> None:
         self.settings, self.clock = settings, clock
-        self.customers = pc.unique(keys["customer_id"])
-        self.cell_customer = self._codes(keys["customer_id"])
+        ids = keys["customer_id"]
+        self.customers = pc.unique(ids)
+        self.cell_customer = _integers(pc.index_in(ids, value_set=self.customers))
         self.cutoff_us = _integers(keys["cutoff_us"])
         self.cutoff: Integers = np.asarray(clock.period_of(self.cutoff_us), dtype=np.int64)
         self.signed_up_us = _integers(keys["signed_up_us"])
@@ -94,7 +96,8 @@ class Known:
         """Event rows of a log by entity: its tickets, invoices or subscriptions."""
         key = ("entities", name)
         if key not in self._memo:
-            table, customer = self._rows(self._events[name])
+            table = self._events[name]
+            customer = _integers(table["customer"])
             self._memo[key] = Entities(table, customer, self.cell_customer, self.cutoff)
         entities: Entities = self._memo[key]
         return entities
@@ -126,18 +129,8 @@ class Known:
         """Days from the cutoff to instants; NaN where ``NOTHING``."""
         return -self.days_since(instant_us)
 
-    def _codes(self, ids: Any) -> Integers:
-        return _integers(pc.fill_null(pc.index_in(ids, value_set=self.customers), -1))
-
-    def _rows(self, table: pa.Table) -> tuple[pa.Table, Integers]:
-        """Rows of customers that have snapshots here, and their customer numbers."""
-        customer = self._codes(table["customer_id"])
-        if (customer >= 0).all():
-            return table, customer
-        return table.filter(pa.array(customer >= 0)), customer[customer >= 0]
-
     def _rolled(self, table: pa.Table) -> Rolled:
-        table, customer = self._rows(table)
+        customer = _integers(table["customer"])
         return _roll(table, customer, slice(None), self.cell_customer, self.cutoff)
 
 
@@ -231,7 +224,7 @@ def _roll(
     columns = {
         name: _integers(table[name])[order]
         for name in table.column_names
-        if pa.types.is_integer(table.schema.field(name).type)
+        if name != "customer" and pa.types.is_integer(table.schema.field(name).type)
     }
     return Rolled(
         group,

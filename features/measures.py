@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
-from data.clock import MICROSECONDS_PER_DAY, Clock
+from data.clock import MICROSECONDS_PER_DAY
 from data.contracts import BILLING_INTERVALS, PRIORITIES, TABLES
-from data.engine import bit_or
+from data.engine import bit_or, total
 from data.errors import BadInputError
 from data.lifetimes import KINDS as SUBSCRIPTION_KINDS
 from features.phrases import FRUSTRATION, LEAVING, TOPICS
 from features.roll import NOTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from data.clock import Clock
     from data.engine import Engine
 
 KEY = ("customer_id", "event_period", "visible_period")
@@ -33,6 +34,7 @@ LEADING = 10
 # Bits 0 to 61 name a category each, bit 62 stands for all others; the sign stays free.
 OTHER_BIT = 62
 FIRST_SATURDAY_US = 2 * MICROSECONDS_PER_DAY  # 1970-01-03
+WEEK_US = 7 * MICROSECONDS_PER_DAY
 
 # Families of decline codes as card networks and processors publish them (Stripe, Adyen): what the
 # customer must mend (card), what waiting may mend (funds), what no retry mends (hard). Any other
@@ -65,7 +67,7 @@ METHODS = ("card", "direct_debit", "invoice")
 
 @dataclass(frozen=True)
 class Manifest:
-    """What the measures of a run were made with, kept beside the periods tables.
+    """Values of columns that measures tell apart.
 
     Parameters
     ----------
@@ -80,46 +82,49 @@ class Manifest:
     core_features: tuple[str, ...] = ()
 
 
-def categories(table: Any, column: str, engine: Engine) -> tuple[str, ...]:
-    """Values of a column in order of first availability, ties by name; a null is ``""``."""
-    first = (
-        table.mutate(
-            value=table[column].fill_null(""), seen=engine.microseconds(table.available_at)
+def first_seen(table: Any, column: str, engine: Engine, clock: Clock) -> dict[int, dict[str, int]]:
+    """When each value of a column could first be known, for each period of availability.
+
+    Returns
+    -------
+    Visible period to value (a null is ``""``) to microseconds; of a period as many values as have a
+    bit of their own, for what comes after these in a period comes after them in the whole log.
+    """
+    available_us = engine.microseconds(table.available_at)
+    seen = (
+        table.select(
+            period=clock.period_column(available_us),
+            value=table[column].fill_null(""),
+            seen=available_us,
         )
-        .group_by("value")
-        .aggregate(seen=lambda t: t.seen.min())
+        .group_by("period", "value")
+        .aggregate(seen=ibis._.seen.min())
     )
-    rows = first.order_by([ibis.asc("seen"), ibis.asc("value")]).limit(OTHER_BIT)
-    return tuple(engine.connection.to_pyarrow(rows)["value"].to_pylist())
+    rank = ibis.row_number().over(group_by="period", order_by=["seen", "value"])
+    first = seen.mutate(rank=rank).filter(ibis._.rank < OTHER_BIT)
+    found: dict[int, dict[str, int]] = {}
+    for row in engine.to_arrow(first.order_by("period", "rank")).to_pylist():
+        found.setdefault(row["period"], {})[row["value"]] = row["seen"]
+    return found
+
+
+def categories(parts: Iterable[Mapping[str, int]]) -> tuple[str, ...]:
+    """Values that have a bit of their own, from ``first_seen`` of every part of a log."""
+    earliest: dict[str, int] = {}
+    for part in parts:
+        for value, seen in part.items():
+            earliest[value] = min(seen, earliest.get(value, seen))
+    return tuple(sorted(earliest, key=lambda value: (earliest[value], value))[:OTHER_BIT])
 
 
 def timed(table: Any, engine: Engine, clock: Clock) -> Any:
-    """Add ``event_us``, ``event_period`` and ``visible_period`` (never before the event's)."""
-    table = table.mutate(
-        event_us=engine.microseconds(table.event_at),
-        available_us=engine.microseconds(table.available_at),
-    )
+    """Add ``event_us``, ``day``, ``event_period`` and ``visible_period``."""
+    event_us = engine.microseconds(table.event_at)
+    table = table.mutate(event_us=event_us, day=clock.day_column(event_us))
     return table.mutate(
-        event_period=period_of(table.event_us, clock),
-        visible_period=ibis.greatest(
-            period_of(table.event_us, clock), period_of(table.available_us, clock)
-        ),
+        event_period=clock.period_of_day(table.day),
+        visible_period=clock.period_column(engine.microseconds(table.available_at)),
     )
-
-
-def period_of(instant_us: Any, clock: Clock) -> Any:
-    """``Clock.period_of`` for an integer column, exact on every engine.
-
-    Ibis writes ``//`` as the floor of a float division. Subtracting the remainder first leaves a
-    division without one, which is exact in floats below 2**53 microseconds (the year 2255).
-    """
-    past = instant_us - (clock.origin_us + 1)
-    return ((past - _modulo(past, clock.period_us)) / clock.period_us).cast("int64") + 1
-
-
-def _modulo(value: Any, base: int) -> Any:
-    """Remainder with the sign of the base; SQL's has the sign of the value."""
-    return (value % base + base) % base
 
 
 def _bit(place: Any) -> Any:
@@ -140,6 +145,11 @@ def _when(condition: Any, value: Any = 1, otherwise: int = 0) -> Any:
     return ibis.ifelse(condition.fill_null(False), value, otherwise).cast("int64")
 
 
+def _lower(text: Any) -> Any:
+    """Lower case; the one letter that engines write differently is replaced first."""
+    return text.fill_null("").replace("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}", "i").lower()
+
+
 def _filled(column: Any, empty: int = 0) -> Any:
     return column.fill_null(empty).cast("int64")
 
@@ -149,13 +159,10 @@ Reduction = tuple[str, Any]
 
 def usage_measures(log: Any, clock: Clock, manifest: Manifest) -> dict[str, Reduction]:
     """Measures of the usage log: uses, seconds, microseconds, masks of days and features."""
-    past = log.event_us - (clock.origin_us + 1)
-    into = _modulo(past, clock.period_us)
-    day = ((into - into % MICROSECONDS_PER_DAY) / MICROSECONDS_PER_DAY).cast("int64")
-    weekend = (
-        _modulo(log.event_us - FIRST_SATURDAY_US, 7 * MICROSECONDS_PER_DAY)
-        < 2 * MICROSECONDS_PER_DAY
-    )
+    day = log.day - (log.event_period - 1) * clock.period_days
+    # Twice, for SQL's remainder has the sign of the value.
+    into_week = ((log.event_us - FIRST_SATURDAY_US) % WEEK_US + WEEK_US) % WEEK_US
+    weekend = into_week < 2 * MICROSECONDS_PER_DAY
     core = log.core_code >= 0
     measures: dict[str, Reduction] = {
         "uses": ("sum", _filled(log["count"])),
@@ -173,7 +180,7 @@ def usage_measures(log: Any, clock: Clock, manifest: Manifest) -> dict[str, Redu
         chosen = log.core_code == place
         measures[f"core_uses_{place}"] = ("sum", _when(chosen, log["count"]))
         measures[f"core_last_us_{place}"] = ("max", _when(chosen, log.event_us, NOTHING))
-    for place in range(min(LEADING, len(manifest.product_features))):
+    for place in range(LEADING):  # always all of them: a later feature adds no column
         measures[f"uses_{place}"] = ("sum", _when(log.feature_code == place, log["count"]))
     return measures
 
@@ -182,7 +189,7 @@ def ticket_measures(log: Any, *_: object) -> dict[str, Reduction]:
     """Measures of the tickets log: counts by kind, topic and tone; ratings on their own scale."""
     opened, rated = log.kind == "opened", log.kind == "rated"
     agent = log.author == "agent"
-    written = log.text.fill_null("").lower()
+    written = _lower(log.text)
     by_customer = ~agent.fill_null(False)
     measures = {
         "opened": opened,
@@ -198,7 +205,7 @@ def ticket_measures(log: Any, *_: object) -> dict[str, Reduction]:
         "leaving": by_customer & written.re_search(LEAVING),
         "frustrated": by_customer & written.re_search(FRUSTRATION),
     }
-    subject = log.category.fill_null("").lower()
+    subject = _lower(log.category)
     measures |= {
         f"opened_{topic}": opened & subject.re_search(words) for topic, words in TOPICS.items()
     }
@@ -211,7 +218,7 @@ def ticket_measures(log: Any, *_: object) -> dict[str, Reduction]:
 def payment_measures(log: Any, *_: object) -> dict[str, Reduction]:
     """Measures of the payments log: counts and amounts (minor units) by kind and decline family."""
     failed = log.kind == "failed"
-    code = log.decline_code.fill_null("").lower()
+    code = _lower(log.decline_code)
     counts = {
         "due": log.kind == "due",
         "paid": log.kind == "succeeded",
@@ -258,7 +265,14 @@ MEASURES: dict[str, Callable[..., dict[str, Reduction]]] = {
 }
 
 
-def period_table(name: str, table: Any, engine: Engine, clock: Clock, manifest: Manifest) -> Any:
+def period_table(
+    name: str,
+    table: Any,
+    engine: Engine,
+    clock: Clock,
+    manifest: Manifest,
+    only: Collection[str] | None = None,
+) -> Any:
     """Reduce a clean log to its periods table.
 
     Parameters
@@ -267,6 +281,8 @@ def period_table(name: str, table: Any, engine: Engine, clock: Clock, manifest: 
         Name of the log, a key of ``MEASURES``.
     table
         The clean log, or any part of it cut by ``available_at``.
+    only
+        Measures to take; None takes all that features read.
 
     Returns
     -------
@@ -289,6 +305,8 @@ def period_table(name: str, table: Any, engine: Engine, clock: Clock, manifest: 
             core_code=_code(log.feature, manifest.core_features, -1),
         )
     measures = MEASURES[name](log, clock, manifest)
+    if only is not None:
+        measures = {column: how for column, how in measures.items() if column in only}
     log = log.select(*KEY, **{column: value for column, (_, value) in measures.items()})
     reduced = {column: _reduced(how, log[column]) for column, (how, _) in measures.items()}
     return log.group_by(list(KEY)).aggregate(**reduced)
@@ -296,9 +314,7 @@ def period_table(name: str, table: Any, engine: Engine, clock: Clock, manifest: 
 
 def _reduced(how: str, column: Any) -> Any:
     if how == "sum":
-        # The way through decimals is for DuckDB, whose sum of int64 is a 128-bit integer that
-        # Ibis takes for int64 and Parquet would store as a float.
-        return column.sum().cast("decimal(38, 0)").cast("int64")
+        return total(column)
     return column.max() if how == "max" else bit_or(column)
 
 

@@ -1,10 +1,18 @@
-"""Words that tell what a ticket is about and in what tone: English, Dutch, Swedish, Italian.
+r"""Words that tell what a ticket is about and in what tone: English, Dutch, Swedish, Italian.
 
 Plain regular expressions over lower-case text, in the part of the syntax that RE2 (DuckDB), Java
-(Spark) and Python read alike: no look-around, no back references.
+(Spark) and Python read alike: no look-around, no back references, no dot. A ``\b`` at either end
+of a phrase is the edge of a word; ``_any_of`` writes it out, since the engines do not agree on
+which letters make words.
 """
 
 from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _LEAVING: dict[str, tuple[str, ...]] = {
     "en": (
@@ -16,8 +24,9 @@ _LEAVING: dict[str, tuple[str, ...]] = {
         r"\bnot (be )?renew", r"\bunsubscrib",
     ),
     "nl": (
-        r"opzeg", r"op te zeggen", r"\bzeg(gen)? .{0,40}\bop\b", r"\bga(an)? (we|wij|ik) weg\b",
-        r"\b(we|wij|ik) ga(an)? weg\b", r"annuleren", r"\boverstap", r"concurrent",
+        r"opzeg", r"op te zeggen", r"\bzeg(gen)? ([^\n]{0,39} )?op\b",
+        r"\bga(an)? (we|wij|ik) weg\b", r"\b(we|wij|ik) ga(an)? weg\b", r"annuleren",
+        r"\boverstap", r"concurrent",
         r"andere (aanbieder|leverancier|partij)", r"beëindig", r"niet verleng", r"stoppen met",
         r"alternatief",
     ),
@@ -43,7 +52,7 @@ _FRUSTRATION: dict[str, tuple[str, ...]] = {
     ),
     "nl": (
         r"frustr", r"onacceptabel", r"teleurgesteld", r"teleurstell", r"waardeloos", r"belachelijk",
-        r"\bzat\b", r"nog steeds (niet|geen)", r"kost (ons|mij|me) .{0,12}tijd", r"schandalig",
+        r"\bzat\b", r"nog steeds (niet|geen)", r"kost (ons|mij|me) [^\n]{0,12}tijd", r"schandalig",
         r"derde keer", r"\bboos\b", r"onaanvaardbaar",
     ),
     "sv": (
@@ -59,8 +68,18 @@ _FRUSTRATION: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 LANGUAGES = tuple(_LEAVING)
-LEAVING = "|".join(phrase for language in LANGUAGES for phrase in _LEAVING[language])
-FRUSTRATION = "|".join(phrase for language in LANGUAGES for phrase in _FRUSTRATION[language])
+_NO_LETTER = "[^0-9a-z_à-öø-ÿ]"
+
+
+def _any_of(phrases: Mapping[str, tuple[str, ...]]) -> str:
+    """One expression for the phrases of all languages."""
+    every = [phrase for language in LANGUAGES for phrase in phrases[language]]
+    starts = [re.sub(r"^\\b", f"(^|{_NO_LETTER})", phrase) for phrase in every]
+    return "|".join(re.sub(r"\\b$", f"({_NO_LETTER}|$)", phrase) for phrase in starts)
+
+
+LEAVING = _any_of(_LEAVING)
+FRUSTRATION = _any_of(_FRUSTRATION)
 
 # What a ticket's category says it is about; a category may match none, and is then "other".
 TOPICS: dict[str, str] = {

@@ -9,6 +9,7 @@ one over those that have also left; nothing is evaluated for cutoffs that nobody
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,6 +60,8 @@ class Rolled:
         self._cell_key = self._key(cell_group, cell_cutoff)
         self._first = np.searchsorted(group, cell_group, side="left")
         self._arrivals: dict[int, tuple[Integers, Integers]] = {}
+        self._splits: dict[int, _Split] = {}
+        self._firsts: dict[tuple[int, int], Integers] = {}
 
     def __getitem__(self, name: str) -> Integers:
         """Return the column of that name, shape (rows,)."""
@@ -198,21 +201,47 @@ class Rolled:
         if window is None:
             order, position = self._arrival(ago)
             return _fold_stretches(fold, column[order], self._first, position, empty)
-        event = self.event + ago
-        late = self.visible > event
-        key = self._key(self.group[~late], event[~late])
-        oldest = np.maximum(self.cell_cutoff - window, self._base)
-        first = np.searchsorted(key, self._key(self.cell_group, oldest), side="right")
-        stop = np.searchsorted(key, self._cell_key, side="right")
-        result = _fold_stretches(fold, column[~late], first, stop, empty)
+        split = self._split(ago)
+        first = self._oldest(ago, window)
+        result = _fold_stretches(fold, column[split.punctual], first, split.stop, empty)
         # A late row counts at every cell of its group from visibility to the window's end.
+        late = split.late
         joins = self._key(self.group[late], self.visible[late])
-        leaves = np.maximum(joins, self._key(self.group[late], event[late] + window))
+        leaves = np.maximum(joins, self._key(self.group[late], self.event[late] + ago + window))
         cells, rows = spread(
             np.searchsorted(self._cell_key, joins), np.searchsorted(self._cell_key, leaves)
         )
         fold.at(result, cells, column[late][rows])
         return result
+
+    def _split(self, ago: int) -> _Split:
+        """Tell punctual rows, which lie side by side, from late ones; once for each ``ago``."""
+        if ago not in self._splits:
+            event = self.event + ago
+            is_late = self.visible > event
+            punctual = np.flatnonzero(~is_late)
+            key = self._key(self.group[punctual], event[punctual])
+            stop = np.searchsorted(key, self._cell_key, side="right")
+            self._splits[ago] = _Split(punctual, np.flatnonzero(is_late), key, stop)
+        return self._splits[ago]
+
+    def _oldest(self, ago: int, window: int) -> Integers:
+        """First punctual row in each cell's window, among the punctual ones."""
+        if (ago, window) not in self._firsts:
+            oldest = self._key(self.cell_group, np.maximum(self.cell_cutoff - window, self._base))
+            key = self._split(ago).key
+            self._firsts[ago, window] = np.searchsorted(key, oldest, side="right")
+        return self._firsts[ago, window]
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Row numbers of punctual and late rows, keys of the punctual, one past each cell's last."""
+
+    punctual: Integers
+    late: Integers
+    key: Integers
+    stop: Integers
 
 
 def _fold_stretches(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from data.contracts import CAUSES
@@ -43,6 +44,8 @@ def with_oracle(table: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     known = table.merge(truth[KEYS], on=KEYS)
     one = known[known["model"] == known["model"].iloc[0]]
     oracle = one.drop(columns=risks).merge(truth[KEYS + risks], on=KEYS).assign(model=ORACLE)
+    # Of contraction the truth says nothing.
+    oracle[oracle.columns[oracle.columns.str.startswith("risk_contraction_")]] = np.nan
     both: pd.DataFrame = pd.concat([known, oracle[known.columns]], ignore_index=True)
     return both
 

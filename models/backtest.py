@@ -11,13 +11,14 @@ import pandas as pd
 
 from data.contracts import CAUSES
 from models import baselines, boosters
-from models.competing_risks import Learner, ModelSettings, RiskModel, fit_risk_model
+from models.competing_risks import ModelSettings, RiskModel, fit_risk_model
 from models.dataset import outcome_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from models.dataset import RiskData
+    from models.hazards import Learner
     from models.split import Block
 
 
@@ -32,9 +33,10 @@ class Backtest:
     ----------
     table
         One row a model, customer and test cutoff: ``model, block, customer_id, cutoff, mrr,
-        segment, tenure_periods``, then ``risk_<cause>_<label>`` (cumulative) for each cause and
-        ``outcome_<label>`` (name or null) for each horizon. Sorted by model as fitted, block,
-        customer_id, cutoff.
+        segment, tenure_periods``, then ``risk_<cause>_<label>`` (cumulative) for each cause,
+        ``risk_contraction_<label>`` of the last horizon, ``contracted`` (whether it came true; null
+        where unknown) and ``outcome_<label>`` (name or null) for each horizon. Sorted by model as
+        fitted, block, customer_id, cutoff.
     notes
         ``block``, ``model`` and the sentence.
     """
@@ -99,6 +101,8 @@ def score_block(model: RiskModel, data: RiskData, block: Block, number: int) -> 
     test = data.take(block.test.holds(data.cutoff))
     test = test.take(np.lexsort((test.cutoff, test.customer_id.astype(str))))
     risks = model.predict(test.X, test.feature_names)
+    last = test.outcome[:, -1]
+    known = (last > 0) | (test.stayed & (last == 0))
     columns: dict[str, Any] = {
         "model": model.name,
         "block": number,
@@ -111,6 +115,9 @@ def score_block(model: RiskModel, data: RiskData, block: Block, number: int) -> 
     for position, cause in enumerate(CAUSES):
         for horizon, label in enumerate(model.labels):
             columns[f"risk_{cause}_{label}"] = risks[:, position, horizon]
+    columns[f"risk_contraction_{model.labels[-1]}"] = model.contraction_risk(test.X, risks)
+    columns["contracted"] = pd.array(test.contracted, dtype="boolean")
+    columns["contracted"][~known] = pd.NA
     for horizon, label in enumerate(model.labels):
         columns[f"outcome_{label}"] = pd.array(outcome_names(test.outcome[:, horizon]), dtype="str")
     return pd.DataFrame(columns, index=range(len(test)))

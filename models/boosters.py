@@ -15,7 +15,9 @@ from data.contracts import CAUSES
 from data.errors import BadInputError
 from data.files import replaced_folder
 from models.calibration import LogisticMap
-from models.competing_risks import Fit, Hazard, Learner, ModelSettings, RiskModel
+from models.competing_risks import ModelSettings, RiskModel
+from models.contraction import Contraction
+from models.hazards import Fit, Hazard, Learner
 from models.split import Slices, Span
 
 if TYPE_CHECKING:
@@ -23,8 +25,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from models.dataset import Selection
+
 NAME = "competing_risks"
-FORMAT = 1
+FORMAT = 2
+# Rows that are handed to LightGBM at a time, and rows that its bins are cut by (its own default).
+_BATCH = 8192
+_BINNED_BY = 200_000
 # Weights for rare classes wreck probabilities; more cutoffs are what helps.
 _CLASS_WEIGHTS = ("is_unbalance", "unbalance", "unbalanced_sets", "scale_pos_weight")
 
@@ -49,6 +56,12 @@ class BoosterScorer:
         """Number of trees, in words."""
         return f"{self.booster.num_trees()} trees"
 
+    @property
+    def strongest(self) -> int | None:
+        """Position of the feature whose splits gain most."""
+        gains = self.booster.feature_importance("gain")
+        return int(np.argmax(gains)) if np.any(gains > 0) else None
+
     def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Log-odds (n,) of rows X (n, f)."""
         return np.asarray(
@@ -68,6 +81,31 @@ class BoosterScorer:
         )
 
 
+class _Stream(lgb.Sequence):  # type: ignore[misc]
+    """Rows that LightGBM takes a batch at a time, so that there is no second copy of them all."""
+
+    batch_size = _BATCH
+
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+
+    def __len__(self) -> int:
+        return len(self._selection)
+
+    def __getitem__(self, index: int | slice | list[int]) -> NDArray[np.float32]:
+        return self._selection.X[self._selection.rows[index]]
+
+
+def _binned(selection: Selection, names: list[str], params: dict[str, Any]) -> lgb.Dataset:
+    """Bin some rows: by all of them where they are few, else by every so many."""
+    step = -(-len(selection) // _BINNED_BY)
+    chosen = dataclasses.replace(selection, rows=selection.rows[:: max(step, 1)])
+    by = lgb.Dataset(chosen.copy(), feature_name=names, params=params)
+    if step <= 1:
+        return by
+    return lgb.Dataset(_Stream(selection), feature_name=names, params=params, reference=by)
+
+
 def booster_learner(settings: ModelSettings) -> Learner:
     """Return the learner of the competing-risks model.
 
@@ -83,13 +121,11 @@ def booster_learner(settings: ModelSettings) -> Learner:
             "remove it."
         )
 
-    def prepare(
-        X_train: NDArray[np.float32], X_stop: NDArray[np.float32], feature_names: tuple[str, ...]
-    ) -> Fit:
-        params = _parameters(settings)
+    def prepare(train_rows: Selection, stop_rows: Selection, feature_names: tuple[str, ...]) -> Fit:
+        params = lightgbm_parameters(settings)
         names = list(feature_names)
-        train = lgb.Dataset(X_train, feature_name=names, params=params)
-        stop = lgb.Dataset(X_stop, feature_name=names, params=params, reference=train)
+        train = _binned(train_rows, names, params)
+        stop = lgb.Dataset(_Stream(stop_rows), feature_name=names, params=params, reference=train)
 
         def fit(
             y_train: NDArray[np.bool_], y_stop: NDArray[np.bool_], cause: str | None
@@ -111,7 +147,7 @@ def booster_learner(settings: ModelSettings) -> Learner:
     return prepare
 
 
-def _parameters(settings: ModelSettings) -> dict[str, Any]:
+def lightgbm_parameters(settings: ModelSettings) -> dict[str, Any]:
     """Parameters of LightGBM: the user's, then what correctness and repeatability fix."""
     return {
         **settings.lightgbm,
@@ -119,6 +155,7 @@ def _parameters(settings: ModelSettings) -> dict[str, Any]:
         "metric": "binary_logloss",
         "deterministic": True,
         "force_row_wise": True,
+        "feature_pre_filter": False,
         "seed": settings.seed,
         "num_threads": settings.threads,
         "verbosity": -1,
@@ -140,34 +177,45 @@ def save_model(model: RiskModel, folder: Path) -> None:
     ``model.json`` holds all but the trees; ``model_<cause>_<label>.txt`` is the LightGBM text of a
     hazard that has a booster.
     """
-    hazards = []
     with replaced_folder(folder) as target:
-        for cause, by_interval in zip(CAUSES, model.hazards, strict=True):
-            for label, hazard in zip(model.labels, by_interval, strict=True):
-                entry = {
-                    "cause": cause,
-                    "label": label,
-                    "offset": hazard.offset,
-                    "calibration": dataclasses.asdict(hazard.calibration),
-                    "trees": None,
-                }
-                if isinstance(hazard.scorer, BoosterScorer):
-                    entry["trees"] = f"model_{cause}_{label}.txt"
-                    text = hazard.scorer.booster.model_to_string(num_iteration=-1)
-                    (target / f"model_{cause}_{label}.txt").write_text(text, encoding="utf-8")
-                hazards.append(entry)
+        hazards = [
+            _save_hazard(hazard, cause, label, target)
+            for cause, by_interval in zip(CAUSES, model.hazards, strict=True)
+            for label, hazard in zip(model.labels, by_interval, strict=True)
+        ]
+        contraction = model.contraction and {
+            "lost_share": model.contraction.lost_share,
+            **_save_hazard(model.contraction.hazard, "contraction", model.labels[-1], target),
+        }
         document = {
             "format": FORMAT,
             "name": model.name,
             "horizons": model.horizons,
             "labels": model.labels,
             "hazards": hazards,
+            "contraction": contraction,
             "slices": [dataclasses.asdict(slices) for slices in model.slices],
             "notes": model.notes,
             "feature_names": model.feature_names,
         }
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         (target / "model.json").write_text(text, encoding="utf-8")
+
+
+def _save_hazard(hazard: Hazard, cause: str, label: str, folder: Path) -> dict[str, Any]:
+    """Write the trees of a hazard, if it has any; return all else of it."""
+    trees = None
+    if isinstance(hazard.scorer, BoosterScorer):
+        trees = f"model_{cause}_{label}.txt"
+        text = hazard.scorer.booster.model_to_string(num_iteration=-1)
+        (folder / trees).write_text(text, encoding="utf-8")
+    return {
+        "cause": cause,
+        "label": label,
+        "offset": hazard.offset,
+        "calibration": dataclasses.asdict(hazard.calibration),
+        "trees": trees,
+    }
 
 
 def load_model(folder: Path, threads: int = 1) -> RiskModel:
@@ -192,6 +240,7 @@ def load_model(folder: Path, threads: int = 1) -> RiskModel:
         for entry in document["hazards"]
     }
     labels = tuple(document["labels"])
+    less = document["contraction"]
     return RiskModel(
         name=document["name"],
         hazards=tuple(tuple(hazards[cause, label] for label in labels) for cause in CAUSES),
@@ -203,6 +252,7 @@ def load_model(folder: Path, threads: int = 1) -> RiskModel:
             for spans in document["slices"]
         ),
         notes=tuple(document["notes"]),
+        contraction=less and Contraction(_load_hazard(folder, less, threads), less["lost_share"]),
     )
 
 

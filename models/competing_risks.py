@@ -18,16 +18,20 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from data.contracts import CAUSES
 from data.errors import BadInputError
-from models.calibration import LogisticMap, fit_logistic_map
+from models.calibration import fit_logistic_map
+from models.contraction import Contraction, fit_contraction
+from models.dataset import Selection
+from models.hazards import Fit, Hazard, Learner, Scorer, enough, log_odds_of_rate
+from models.plausibility import Limits, too_good
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +67,8 @@ class ModelSettings:
         Trees at most; trees without progress on the stop slice before it ends.
     monotone
         For a cause, the sign (+1 or -1) in which a named feature may move its log-odds.
+    limits
+        What is too good to be true; None: nothing is.
     """
 
     seed: int = 7
@@ -75,54 +81,7 @@ class ModelSettings:
     num_boost_round: int = 600
     early_stopping_rounds: int = 40
     monotone: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-
-
-class Scorer(Protocol):
-    """What a learner learned: log-odds of a hazard from features."""
-
-    @property
-    def size(self) -> str:
-        """How big it grew, in words for the log."""
-
-    def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Uncalibrated log-odds (n,) of rows X (n, f)."""
-
-
-# From y of the train slice, y of the stop slice and the cause (None: both) to a scorer. Each y
-# holds both classes.
-Fit = Callable[["NDArray[np.bool_]", "NDArray[np.bool_]", str | None], Scorer]
-# From X of the train slice, X of the stop slice and the feature names to a fit: what all causes
-# share (bins, imputation, scaling) is prepared once an interval. None is the base rate.
-Learner = Callable[["NDArray[np.float32]", "NDArray[np.float32]", tuple[str, ...]], Fit] | None
-
-
-@dataclass(frozen=True)
-class Hazard:
-    """Hazard of one cause in one interval: ``expit(map(scorer's log-odds + offset))``.
-
-    Parameters
-    ----------
-    scorer
-        None: the log-odds are the offset alone.
-    offset
-        The base rate where there is no scorer; for a scorer of both causes, the cause's share.
-    calibration
-        The logistic map.
-    """
-
-    scorer: Scorer | None
-    offset: float = 0.0
-    calibration: LogisticMap = field(default_factory=LogisticMap)
-
-    def raw_log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Log-odds (n,) before calibration."""
-        if self.scorer is None or not len(X):
-            return np.full(len(X), self.offset)
-        return self.scorer.log_odds(X) + self.offset
-
-    def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Calibrated log-odds (n,)."""
-        return self.calibration(self.raw_log_odds(X))
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +102,8 @@ class RiskModel:
         By interval, the cutoffs that it was fitted on.
     notes
         What a reader of its numbers should know, a sentence each.
+    contraction
+        Risk of staying and paying less; None where no later MRR is logged.
     """
 
     name: str
@@ -152,6 +113,7 @@ class RiskModel:
     labels: tuple[str, ...]
     slices: tuple[Slices, ...]
     notes: tuple[str, ...] = ()
+    contraction: Contraction | None = None
 
     def predict(
         self, X: NDArray[np.float32], feature_names: tuple[str, ...]
@@ -183,6 +145,32 @@ class RiskModel:
         self.require_features(feature_names)
         log_odds = [[hazard.log_odds(X) for hazard in by_interval] for by_interval in self.hazards]
         return np.asarray(expit(np.array(log_odds).transpose(2, 0, 1)))
+
+    def contraction_risk(
+        self, X: NDArray[np.float32], risks: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Probability (n,) to pay less at the last horizon without having left; NaN: not known.
+
+        Parameters
+        ----------
+        X, risks
+            Features, and what ``predict`` says of them.
+        """
+        if self.contraction is None:
+            return np.full(len(X), np.nan)
+        return self.contraction.risk(X, risks)
+
+    def expected_loss(
+        self, risks: NDArray[np.float64], contraction: NDArray[np.float64], mrr: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """MRR (n,) expected to be lost by the last horizon, in the units of ``mrr`` (n,).
+
+        All of it to either cause of churn, a part of it to contraction.
+        """
+        share = risks[:, :, -1].sum(axis=1)
+        if self.contraction is not None:
+            share = share + contraction * self.contraction.lost_share
+        return np.asarray(share * mrr)
 
     def require_features(self, feature_names: tuple[str, ...]) -> None:
         """Raise BadInputError unless these are the features of the training, in their order."""
@@ -220,7 +208,7 @@ def compose(hazards: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
 def fit_risk_model(
     name: str, learner: Learner, data: RiskData, slices: Sequence[Slices], settings: ModelSettings
 ) -> RiskModel:
-    """Fit and calibrate the hazards of every cause and interval.
+    """Fit and calibrate the hazards of every cause and interval, and the risk of contraction.
 
     Parameters
     ----------
@@ -245,6 +233,10 @@ def fit_risk_model(
         hazards, said = _fit_interval(name, learner, data, spans, interval, settings)
         by_interval.append(hazards)
         notes.extend(said)
+    contraction, said_of_it = fit_contraction(
+        learner, data, slices[-1], settings.min_events, settings.calibration_prior
+    )
+    notes += [said_of_it] if said_of_it else []
     for note in notes:
         LOG.warning("%s: %s", name, note)
     return RiskModel(
@@ -255,6 +247,7 @@ def fit_risk_model(
         settings.labels,
         tuple(slices),
         tuple(notes),
+        contraction,
     )
 
 
@@ -274,8 +267,9 @@ def _fit_interval(
     )
     outcome = data.outcome[:, interval]
     _require_outcomes(outcome[train], spans, interval, settings)
+    slices = Selection(data.X, train), Selection(data.X, stop)
     ladder = _Ladder(
-        None if learner is None else learner(data.X[train], data.X[stop], data.feature_names),
+        None if learner is None else learner(*slices, data.feature_names),
         outcome[train],
         outcome[stop],
         settings.min_events,
@@ -284,14 +278,17 @@ def _fit_interval(
     start, end = settings.horizons[interval - 1] if interval else 0, settings.horizons[interval]
     if not len(calibrate):
         notes.append(f"churn in periods {start + 1} to {end} is not calibrated: no known outcome.")
+    X = data.X[calibrate]
     for code, cause in enumerate(CAUSES, start=1):
         began = time.perf_counter()
         hazard, note = ladder.fit(code)
-        X, y = data.X[calibrate], outcome[calibrate] == code
+        y = outcome[calibrate] == code
         calibration = fit_logistic_map(hazard.raw_log_odds(X), y, settings.calibration_prior)
         hazards.append(Hazard(hazard.scorer, hazard.offset, calibration))
-        if note:
-            notes.append(f"{cause} churn in periods {start + 1} to {end}: {note}")
+        said = [note] if note else []
+        if settings.limits is not None:
+            said += too_good(hazards[-1], cause, X, y, data.feature_names, settings.limits)
+        notes += [f"{cause} churn in periods {start + 1} to {end}: {each}" for each in said]
         LOG.info(
             "%s, %s %s: %d rows, %d churners, %s, slope %.2f, %.1f s",
             name, cause, settings.labels[interval], len(train), np.sum(outcome[train] == code),
@@ -318,10 +315,10 @@ class _Ladder:
     def fit(self, code: int) -> tuple[Hazard, str | None]:
         """Return the uncalibrated hazard of the cause with that code, and a note if it fell."""
         events = self.train == code
-        rate = _log_odds_of_rate(events)
+        rate = log_odds_of_rate(events)
         if self.learn is None:
             return Hazard(None, rate), None
-        if self._enough(events, self.stop == code):
+        if enough(events, self.stop == code, self.min_events):
             return Hazard(self.learn(events, self.stop == code, CAUSES[code - 1])), None
         few = (
             f"{events.sum()} churners to train on and {np.sum(self.stop == code)} to stop by are "
@@ -329,29 +326,16 @@ class _Ladder:
         )
         if self.pooled is None:
             return Hazard(None, rate), f"{few}, for both causes together too: base rate used."
-        offset = rate - _log_odds_of_rate(self.train > 0)
+        offset = rate - log_odds_of_rate(self.train > 0)
         return Hazard(self.pooled, offset), f"{few}: learned from both causes together."
 
     @functools.cached_property
     def pooled(self) -> Scorer | None:
         """What both causes together teach; None if they are too few as well."""
         train, stop = self.train > 0, self.stop > 0
-        if self.learn is None or not self._enough(train, stop):
+        if self.learn is None or not enough(train, stop, self.min_events):
             return None
         return self.learn(train, stop, None)
-
-    def _enough(self, train: NDArray[np.bool_], stop: NDArray[np.bool_]) -> bool:
-        return (
-            train.sum() >= max(self.min_events, 1)
-            and not train.all()
-            and bool(stop.any())
-            and not stop.all()
-        )
-
-
-def _log_odds_of_rate(events: NDArray[np.bool_]) -> float:
-    """Log-odds of a rate with half an event added to either class (Haldane 1956): finite always."""
-    return float(logit((events.sum() + 0.5) / (len(events) + 1)))
 
 
 def _require_outcomes(

@@ -38,6 +38,8 @@ class RiskData:
         (0 stayed, 1 voluntary, 2 involuntary), or ``UNKNOWN``. Unknown is never "stayed".
     mrr
         int64 (n,) monthly recurring revenue at the cutoff, minor units.
+    mrr_later
+        int64 (n,) the same at the last horizon, ``UNKNOWN`` but for who is known to have stayed.
     segment
         (n,) market segment.
     tenure_periods
@@ -55,6 +57,7 @@ class RiskData:
     cutoff: NDArray[np.int64]
     outcome: NDArray[np.int8]
     mrr: NDArray[np.int64]
+    mrr_later: NDArray[np.int64]
     segment: NDArray[Any]
     tenure_periods: NDArray[np.int64]
 
@@ -81,6 +84,26 @@ class RiskData:
         }
         return RiskData(feature_names=self.feature_names, **chosen)
 
+    @property
+    def stayed(self) -> NDArray[np.bool_]:
+        """Mask (n,) of who is known to have stayed to the last horizon, and with what MRR."""
+        known: NDArray[np.bool_] = self.mrr_later != UNKNOWN
+        return known
+
+    @property
+    def contracted(self) -> NDArray[np.bool_]:
+        """Mask (n,) of who stayed to the last horizon and pays less there than at the cutoff."""
+        return self.stayed & (self.mrr_later < self.mrr)
+
+    def shuffled(self, seed: int) -> RiskData:
+        """Give every snapshot the outcomes of another one at its cutoff: nothing foretells them."""
+        random = np.random.default_rng(seed)
+        other = np.lexsort((random.random(len(self)), self.cutoff))
+        rows = np.empty(len(self), np.int64)
+        rows[np.argsort(self.cutoff, kind="stable")] = other
+        unknown = np.full(len(self), UNKNOWN, np.int64)
+        return dataclasses.replace(self, outcome=self.outcome[rows], mrr_later=unknown)
+
     def at_risk(self, interval: int) -> NDArray[np.bool_]:
         """Mask (n,) of the snapshots that a hazard of one interval is learned from.
 
@@ -88,6 +111,29 @@ class RiskData:
         """
         known: NDArray[np.bool_] = self.outcome[:, interval] != UNKNOWN
         return known if interval == 0 else known & (self.outcome[:, interval - 1] == 0)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some rows of a matrix, not yet copied: what a learner learns from.
+
+    Parameters
+    ----------
+    X
+        float32 (n, f).
+    rows
+        int64 (m,) positions, rising.
+    """
+
+    X: NDArray[np.float32]
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def copy(self) -> NDArray[np.float32]:
+        """Return the rows (m, f) as a matrix of their own."""
+        return self.X[self.rows]
 
 
 def outcome_codes(outcomes: Sequence[str | None] | NDArray[Any]) -> NDArray[np.int8]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from data.contracts import CAUSES
 from models.metrics import (
+    Campaign,
     Scored,
     calibration_error_limit,
     estimate,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+# What is told of contraction: nobody makes a list by it.
+CONTRACTION = ("auroc", "average_precision", "log_loss", "calibration_slope", "calibration_error")
 LOG = logging.getLogger(__name__)
 
 
@@ -43,15 +46,21 @@ class EvaluationSettings:
         Of the resampling.
     capacity
         For a cause, the share of eligible customers that its team can contact in a week.
+    campaign
+        Terms of the expected profit.
     newcomer_periods
         A customer is new for so many periods after the first activation.
+    threads
+        Of the resampling; change no result.
     """
 
     resamples: int = 200
     bins: int = 10
     seed: int = 11
     capacity: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0.1))
+    campaign: Campaign = field(default_factory=Campaign)
     newcomer_periods: int = 13
+    threads: int = 1
 
 
 def report(
@@ -78,6 +87,8 @@ def report(
           ``value, low, high``, on the same resamples
         - ``reliability``: model -> cell -> list of bins
         - ``calibration_error_limit``: model -> cell -> 99 % limit if its risks were the truth
+        - ``contraction``: model -> ``rows``, ``events`` and each metric as ``value, low, high``, of
+          the risk of paying less at the last horizon; absent where none is known
         - ``blocks``, ``weeks``, ``segments``: name -> model -> cell -> ``rows``, ``events`` and
           each metric's value; ``newcomers``: model -> cell -> the same
     """
@@ -97,6 +108,8 @@ def report(
             value: _values(parts, labels, settings, values == value) for value in np.unique(values)
         }
     result["newcomers"] = _values(parts, labels, settings, newcomers)
+    if one["contracted"].notna().any():
+        result["contraction"] = _contraction(parts, labels[-1], settings)
     return result
 
 
@@ -130,6 +143,7 @@ def _cells(
                 week=part["cutoff"].to_numpy()[rows],
                 capacity=settings.capacity[cause],
                 bins=settings.bins,
+                campaign=settings.campaign,
             )
             yield cause, label, rows, scored
 
@@ -150,7 +164,10 @@ def _pooled(
     for name, part in parts.items():
         LOG.info("Measuring %s: %d rows, %d resamples", name, len(part), settings.resamples)
         for cause, label, rows, scored in _cells(part, labels, settings, np.ones(len(part), bool)):
-            values, drawn = measure(scored), resample(scored, customer[rows], counts)
+            values, drawn = (
+                measure(scored),
+                resample(scored, customer[rows], counts, settings.threads),
+            )
             result["pooled"][name][cause][label] = _counts(scored) | {
                 metric: estimate(values[metric], drawn[metric]) for metric in values
             }
@@ -165,6 +182,31 @@ def _pooled(
                 metric: estimate(best[metric] - values[metric], best_drawn[metric] - drawn[metric])
                 for metric in values
             }
+    return result
+
+
+def _contraction(
+    parts: Mapping[str, pd.DataFrame], label: str, settings: EvaluationSettings
+) -> dict[str, Any]:
+    """Model -> rows, events and metrics of the risk of contraction, with intervals."""
+    result = {}
+    for name, part in parts.items():
+        known = part[part["contracted"].notna() & part[f"risk_contraction_{label}"].notna()]
+        if known.empty:
+            continue
+        scored = Scored(
+            y=known["contracted"].to_numpy(dtype=bool),
+            risk=known[f"risk_contraction_{label}"].to_numpy(dtype=np.float64),
+            mrr=known["mrr"].to_numpy(),
+            week=known["cutoff"].to_numpy(),
+            bins=settings.bins,
+        )
+        values = measure(scored)
+        customer = np.unique(known["customer_id"].astype(str), return_inverse=True)[1]
+        counts = resampled_counts(customer.max(initial=-1) + 1, settings.resamples, settings.seed)
+        drawn = resample(scored, customer, counts, settings.threads)
+        shown = {metric: estimate(values[metric], drawn[metric]) for metric in CONTRACTION}
+        result[name] = _counts(scored) | shown
     return result
 
 

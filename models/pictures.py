@@ -31,7 +31,7 @@ def calibration_picture(report: Mapping[str, Any], labels: Sequence[str], path: 
         PNG file to write.
     """
     model = next(iter(report["pooled"]))
-    figure = Figure(figsize=(4 * len(labels), 4.2), layout="constrained")
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
     panels = figure.subplots(1, len(labels), squeeze=False)[0]
     for panel, label in zip(panels, labels, strict=True):
         top = 0.0
@@ -49,7 +49,7 @@ def calibration_picture(report: Mapping[str, Any], labels: Sequence[str], path: 
     panels[0].set_ylabel("observed")
     panels[0].legend(frameon=False)
     figure.suptitle("Calibration on test weeks, equal-mass bins")
-    figure.savefig(path, dpi=110, metadata=METADATA)
+    figure.savefig(path, dpi=100, metadata=METADATA)
 
 
 def weekly_picture(report: Mapping[str, Any], label: str, path: Path) -> None:
@@ -66,7 +66,7 @@ def weekly_picture(report: Mapping[str, Any], label: str, path: Path) -> None:
     """
     model = next(iter(report["pooled"]))
     weeks = sorted(report["weeks"])
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = Figure(figsize=(8, 4), layout="constrained")
     for panel, metric, title in zip(
         figure.subplots(1, 2),
         ("auroc", "lift_at_capacity"),
@@ -81,4 +81,4 @@ def weekly_picture(report: Mapping[str, Any], label: str, path: Path) -> None:
         panel.set_xticks(range(len(weeks)), [week[:10] for week in weeks], rotation=60, fontsize=8)
         panel.set_title(f"{title}, churn within {label}")
         panel.legend(frameon=False)
-    figure.savefig(path, dpi=110, metadata=METADATA)
+    figure.savefig(path, dpi=100, metadata=METADATA)

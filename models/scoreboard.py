@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from data.contracts import CAUSES
+from models.evaluation import CONTRACTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +19,9 @@ SHOWN = {
     "calibration_error": "calibration error",
     "lift_at_capacity": "lift at capacity",
     "mrr_caught_at_capacity": "MRR caught at capacity",
+    "expected_profit": "EMPC",
 }
+COMPARED = ("log_loss", "mrr_caught_at_capacity")
 ATTAINABLE = {"log_loss": "log loss", "average_precision": "average precision"}
 
 
@@ -56,6 +59,64 @@ def markdown_tables(report: Mapping[str, Any], labels: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def verdict_table(report: Mapping[str, Any], label: str) -> str:
+    """Write whom the first model is ahead of, level with and behind, by more than the interval.
+
+    Parameters
+    ----------
+    report
+        From ``models.evaluation.report``.
+    label
+        Name of the horizon.
+    """
+    first = next(iter(report["pooled"]))
+    columns = [(cause, metric) for cause in CAUSES for metric in COMPARED]
+    lines = [
+        f"### {first.replace('_', ' ').capitalize()} minus each rival, within {label}",
+        "",
+        "| rival | " + " | ".join(f"{SHOWN[m]}, {cause}" for cause, m in columns) + " |",
+        "| --- |" + " ---: |" * len(columns),
+    ]
+    for rival, cells in report["differences"].items():
+        said = [_verdict(cells[cause][label][metric], metric) for cause, metric in columns]
+        lines.append(f"| {rival.replace('_', ' ')} | {' | '.join(said)} |")
+    return "\n".join([*lines, ""])
+
+
+def _verdict(difference: Mapping[str, float | None], metric: str) -> str:
+    """A difference with its interval, and which side of nothing it lies on."""
+    low, high = difference["low"], difference["high"]
+    if low is None or high is None:
+        return "-"
+    better, worse = (high < 0, low > 0) if metric == "log_loss" else (low > 0, high < 0)
+    word = "ahead" if better else "behind" if worse else "level"
+    return f"{word}: {with_interval(difference, metric)}"
+
+
+def contraction_table(contraction: Mapping[str, Any]) -> str:
+    """Write how the risk of staying and paying less did, a row a model.
+
+    Parameters
+    ----------
+    contraction
+        From ``models.evaluation.report``.
+    """
+    metrics = [metric for metric in SHOWN if metric in CONTRACTION]
+    one = next(iter(contraction.values()))
+    lines = [
+        "### Contraction: stays, and pays less at the last horizon",
+        "",
+        f"{one['rows']:,} test snapshots, {one['events']:,} of them contracted.",
+        "",
+        "| model | " + " | ".join(SHOWN[metric] for metric in metrics) + " |",
+        "| --- |" + " ---: |" * len(metrics),
+    ]
+    for model, cell in contraction.items():
+        figures = " | ".join(with_interval(cell[metric], metric) for metric in metrics)
+        lines.append(f"| {model.replace('_', ' ')} | {figures} |")
+    return "\n".join([*lines, ""])
+
+
 def attainable_table(shares: Mapping[str, Any]) -> str:
     """Write what share of the attainable skill the model reaches, a row a cause and horizon.
 
@@ -84,7 +145,9 @@ def attainable_table(shares: Mapping[str, Any]) -> str:
 
 def with_interval(estimate: Mapping[str, float | None], metric: str) -> str:
     """Write an estimate with its interval, as many digits as the metric deserves."""
-    digits = 5 if metric in {"brier", "log_loss", "calibration_error"} else 3
+    digits = {"brier": 5, "log_loss": 5, "calibration_error": 5, "expected_profit": 1}.get(
+        metric, 3
+    )
     value, low, high = (
         "-" if estimate[key] is None else f"{estimate[key]:.{digits}f}"
         for key in ("value", "low", "high")

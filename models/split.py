@@ -38,7 +38,7 @@ class SplitSettings:
     stop_periods, calibrate_periods, test_periods
         Lengths of the slices; a test block is ``test_periods`` long.
     test_blocks
-        Number of test blocks; they follow each other without a gap.
+        Number of test blocks; they follow each other without a gap, and the newest is sealed.
     train_periods
         Shortest train slice that is still worth training on.
     """
@@ -151,6 +151,15 @@ def rolling_blocks(first_cutoff: int, newest: int, settings: SplitSettings) -> t
         )
         for origin in range(start, start + tested, settings.test_periods)
     )
+
+
+def open_and_sealed(blocks: tuple[Block, ...]) -> tuple[tuple[Block, ...], Block]:
+    """Part the blocks that every experiment may look at from the newest, which is sealed.
+
+    Who compares many settings on the same weeks ends up fitted to them; the sealed block is looked
+    at by promotion alone (the "holdout" of Dwork et al. (2015), "The reusable holdout").
+    """
+    return blocks[:-1], blocks[-1]
 
 
 def refit_block(first_cutoff: int, newest: int, settings: SplitSettings) -> Block:

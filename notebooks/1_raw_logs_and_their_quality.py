@@ -2,17 +2,21 @@
 # # The raw logs and their quality
 #
 # What came in, what was set aside and why, how late rows arrive, and who left when. Run the pipeline
-# first (`make`), then run this from the project's folder. It opens as a notebook in Jupyter with
-# jupytext, in VS Code and in PyCharm; as a script it runs as it is.
+# first (`make`).
 
 # %%
 import json
+import os
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import pyarrow.parquet as pq
 
 from pipelines.paths import CLEAN, QUARANTINE, REPORTS, SNAPSHOTS, tables_in
+
+if not Path("params.yaml").exists():  # Jupyter starts beside the notebook
+    os.chdir("..")
 
 # %% [markdown]
 # ## How many rows, and how many are clean

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from data.contracts import CAUSES
 from features.build import CATALOG_FILE
-from features.catalog import from_json
+from features.declare import from_json
 from pipelines.paths import FEATURES
 
 if TYPE_CHECKING:

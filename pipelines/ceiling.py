@@ -24,7 +24,7 @@ from models.backtest import backtest, learners
 from models.baselines import BASE_RATE
 from models.boosters import NAME
 from models.evaluation import report
-from models.split import rolling_blocks
+from models.split import open_and_sealed, rolling_blocks
 from pipelines import featurize, snapshot
 from pipelines.catalog import load_catalog, monotone_signs
 from pipelines.dataset import customers_now, load_history, newest_cutoff
@@ -43,9 +43,11 @@ logger = logging.getLogger("ceiling")
 def measure(params: Params) -> dict[str, Any]:
     """Skill of the model on test weeks, from the features in the current folder."""
     clock, horizons = params.clock.clock, labels(params)
-    data = load_history(clock, horizons)
+    data = load_history(clock, horizons, params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
-    blocks = rolling_blocks(int(data.cutoff.min()), newest_cutoff(clock), split_settings(params))
+    blocks, _ = open_and_sealed(
+        rolling_blocks(int(data.cutoff.min()), newest_cutoff(clock), split_settings(params))
+    )
     rivals = {name: learner for name, learner in learners(settings, None).items()
               if name in {NAME, BASE_RATE}}  # fmt: skip
     result = backtest(data, blocks, rivals, settings)

@@ -16,13 +16,14 @@ import pyarrow as pa
 from data.contracts import INSTANT
 from data.files import replaced_folder, write_table, write_text
 from models.attainable import ORACLE, attainable_shares, ceiling_figures, with_oracle
-from models.backtest import backtest, learners
+from models.backtest import backtest, learners, score_block
 from models.baselines import BASE_RATE
-from models.boosters import NAME
+from models.boosters import NAME, booster_learner
+from models.competing_risks import fit_risk_model
 from models.evaluation import report
 from models.pictures import calibration_picture, weekly_picture
-from models.scoreboard import attainable_table, flat_metrics, markdown_tables
-from models.split import rolling_blocks
+from models.scoreboard import attainable_table, contraction_table, flat_metrics, markdown_tables
+from models.split import open_and_sealed, rolling_blocks
 from pipelines.catalog import load_catalog, monotone_signs
 from pipelines.dataset import customers_now, load_history, newest_cutoff
 from pipelines.params import load_params
@@ -47,6 +48,31 @@ def scored_table(table: pd.DataFrame, clock: Clock) -> pa.Table:
     stored = pa.Table.from_pandas(table, preserve_index=False)
     instants = pa.array(clock.cutoff_us(table["cutoff"].to_numpy()), pa.int64()).cast(INSTANT)
     return stored.set_column(stored.schema.get_field_index("cutoff"), "cutoff", instants)
+
+
+def sealed_scores(params: Params) -> pa.Table:
+    """Fit the model before the sealed block and score its test weeks: for promotion alone.
+
+    Whoever calls this opens the seal: count it.
+
+    Parameters
+    ----------
+    params
+        Which model to fit, on the features and snapshots in the current folder.
+
+    Returns
+    -------
+    Table
+        As ``data/backtest/test_scores.parquet``, sorted by ``customer_id, cutoff``: pair the rows
+        of two models on these. ``block`` is the number of the sealed block, the newest.
+    """
+    clock = params.clock.clock
+    data = load_history(clock, labels(params), params.train.memory_limit)
+    settings = model_settings(params, monotone_signs(load_catalog()))
+    blocks = rolling_blocks(int(data.cutoff.min()), newest_cutoff(clock), split_settings(params))
+    _, sealed = open_and_sealed(blocks)
+    model = fit_risk_model(NAME, booster_learner(settings), data, sealed.slices, settings)
+    return scored_table(score_block(model, data, sealed, len(blocks) - 1), clock)
 
 
 def read_truth(clock: Clock) -> pd.DataFrame | None:
@@ -113,9 +139,11 @@ def main() -> None:
     """Backtest the model and its rivals, write scores, measures and pictures."""
     params = load_params()
     clock, horizons = params.clock.clock, labels(params)
-    data = load_history(clock, horizons)
+    data = load_history(clock, horizons, params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
-    blocks = rolling_blocks(int(data.cutoff.min()), newest_cutoff(clock), split_settings(params))
+    blocks, _ = open_and_sealed(
+        rolling_blocks(int(data.cutoff.min()), newest_cutoff(clock), split_settings(params))
+    )
     recency = RECENCY_FEATURE if RECENCY_FEATURE in data.feature_names else None
     result = backtest(data, blocks, learners(settings, recency), settings)
     table = scored_table(result.table, clock)
@@ -127,6 +155,8 @@ def main() -> None:
         {"block": block, "model": model, "note": note} for block, model, note in result.notes
     ]
     tables = markdown_tables(measured, horizons)
+    if "contraction" in measured:
+        tables += "\n" + contraction_table(measured["contraction"])
     if truth is not None:
         measured["attainable"] = attainable(measured["pooled"], params)
         tables += "\n" + attainable_table(measured["attainable"])

@@ -27,6 +27,7 @@ def main() -> None:
             engine,
             params.clock.clock,
             settings,
+            earlier=PERIODS,
         )
 
 

@@ -29,7 +29,7 @@ def read_source(params: Params, target: Path, truth: Path) -> dict[str, int]:
     if section.source == "files":
         from data.sources.files import read_files  # noqa: PLC0415
 
-        with params.engine.open() as engine:
+        with params.engine.open_duckdb() as engine:
             return read_files(
                 section.path, target, section.columns, section.money_unit, section.currency, engine
             )

@@ -20,6 +20,8 @@ from pipelines.paths import PARAMS_FILE
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
+MemorySize = Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s*(MB|GB|TB)$")]
+WORKER_PACKAGES = ("data", "features", "models")  # what the functions over blocks are made of
 
 
 class Section(BaseModel):
@@ -44,13 +46,18 @@ class ClockParams(Section):
 class EngineParams(Section):
     """What runs the heavy queries; changes no result."""
 
-    name: Literal["duckdb"]
+    name: Literal["duckdb", "spark"]
+    master: Annotated[str, Field(pattern=r"^(local\[\d+\]|spark://\S+|yarn|k8s://\S+)$")] | None
     threads: Positive
-    memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s*(MB|GB|TB)$")]
+    memory_limit: MemorySize
 
     def open(self) -> Engine:
         """Open the engine of these parameters."""
-        return open_engine(self.name, self.threads, self.memory_limit)
+        return open_engine(self.name, self.threads, self.memory_limit, self.master, WORKER_PACKAGES)
+
+    def open_duckdb(self) -> Engine:
+        """Open DuckDB whatever the engine, for what Spark does not do: files of any kind."""
+        return open_engine("duckdb", self.threads, self.memory_limit)
 
 
 class SwitchesParams(Section):
@@ -161,6 +168,14 @@ class LightGBMParams(Section):
     early_stopping_rounds: Positive
 
 
+class TooGoodParams(Section):
+    """What is too good to be true."""
+
+    voluntary_auroc: Share
+    involuntary_auroc: Share
+    feature_share: Share
+
+
 class TrainParams(Section):
     """The slices in time and the risk model."""
 
@@ -168,24 +183,52 @@ class TrainParams(Section):
     stop_periods: Positive
     calibrate_periods: Positive
     test_periods: Positive
-    test_blocks: Positive
+    test_blocks: Annotated[int, Field(ge=2)]
     train_periods: Positive
     min_events: Positive
-    calibration_prior: Annotated[float, Field(ge=0)]
+    calibration_prior: Annotated[float, Field(gt=0)]
+    memory_limit: MemorySize
+    too_good_to_be_true: TooGoodParams
     lightgbm: LightGBMParams
+
+
+class CampaignParams(Section):
+    """Terms of the expected maximum profit."""
+
+    value: Positive
+    offer_cost: NotNegative
+    contact_cost: NotNegative
+    alpha: Annotated[float, Field(gt=0)]
+    beta: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _worth_it(self) -> Self:
+        if self.offer_cost >= self.value:
+            raise ValueError("evaluate.campaign: offer_cost must be below the value of a customer.")
+        return self
+
+
+class TuneParams(Section):
+    """The search of the boosters' parameters."""
+
+    trials: NotNegative
+    folds: Positive
+    seed: NotNegative
 
 
 class EvaluateParams(Section):
     """Intervals and bins of the metrics."""
 
+    campaign: CampaignParams
     resamples: Annotated[int, Field(ge=20)]
     bins: Annotated[int, Field(ge=2)]
     seed: NotNegative
 
 
 class ScoreParams(Section):
-    """What a contact is worth and how many the teams can make."""
+    """Which model scores, what a contact is worth and how many the teams can make."""
 
+    model: Literal["fresh", "champion"]
     success_capacity: NotNegative
     billing_capacity: NotNegative
     voluntary_save_rate: Share
@@ -196,6 +239,7 @@ class ScoreParams(Section):
     reasons: Annotated[int, Field(ge=1, le=5)]
     contact_pause_periods: NotNegative
     holdout_share: Annotated[float, Field(ge=0, le=0.5)]
+    crm: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], dict[str, str]]
 
 
 class PublishParams(Section):
@@ -203,6 +247,14 @@ class PublishParams(Section):
 
     experiment: Annotated[str, Field(min_length=1)]
     tracking_uri: str | None
+
+
+class PromoteParams(Section):
+    """Terms of the gate."""
+
+    margin: Share
+    common_share: Annotated[float, Field(gt=0, le=1)]
+    resamples: Annotated[int, Field(ge=100)]
 
 
 class Params(Section):
@@ -214,10 +266,12 @@ class Params(Section):
     validate_: Annotated[ValidateParams, Field(alias="validate")]
     snapshot: SnapshotParams
     featurize: FeaturizeParams
+    tune: TuneParams
     train: TrainParams
     evaluate: EvaluateParams
     score: ScoreParams
     publish: PublishParams
+    promote: PromoteParams
 
     @property
     def history_periods(self) -> int:

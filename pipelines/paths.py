@@ -16,10 +16,16 @@ FEATURES = Path("data/features")
 MODEL = Path("data/model")
 BACKTEST = Path("data/backtest")
 SCORES = Path("data/scores")
+# Tracked by git: the promoted model.
+CHAMPION = Path("champion")
 REPORTS = Path("reports")
+# What was handed out: no stage writes here.
+LISTS = Path("lists")
 # Broken rows of a run that stopped: the quarantine stays that of the last run that went well.
 REFUSED = REPORTS / "refused"
 
+# What the stage `tune` found: `lightgbm` (empty: the parameters in use stand) and all `trials`.
+TUNED_FILE = REPORTS / "tuning.json"
 PARAMS_FILE = Path("params.yaml")
 LOCK_FILE = Path("dvc.lock")
 

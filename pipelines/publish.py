@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,57 +12,55 @@ import pandas as pd
 import yaml
 
 from data.contracts import CAUSES
-from data.files import write_text
+from data.files import replaced_folder, write_text
+from features.build import CATALOG_FILE
 from models.attainable import ORACLE
-from models.boosters import model_digest
-from models.scoreboard import SHOWN, with_interval
+from models.boosters import load_model
+from models.drift import LARGE
+from pipelines.champion import load_champion
 from pipelines.dataset import load_newest
+from pipelines.description import description
+from pipelines.lineage import datasets, flattened, lineage
 from pipelines.params import load_params
-from pipelines.paths import (
-    CLEAN,
-    FEATURES,
-    LOCK_FILE,
-    MODEL,
-    PARAMS_FILE,
-    REPORTS,
-    SCORES,
-    SNAPSHOTS,
-)
+from pipelines.paths import FEATURES, MODEL, PARAMS_FILE, REPORTS, SCORES, TUNED_FILE
+from pipelines.pictures import draw_pictures
 from pipelines.settings import labels
 from pipelines.stage import run_stage
-from pipelines.tracking import Model, Review, Run, Series, log_review, tracking_uri
+from pipelines.tracking import Model, Review, Run, Series, log_review, require_store, tracking_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from data.clock import Clock
     from pipelines.params import Params
 
 logger = logging.getLogger("publish")
-PACKAGES = (Path("data"), Path("models"))
+EVALUATION = REPORTS / "evaluation"
+PICTURES = REPORTS / "review"
+# The model's own code: what a clean environment needs beside its requirements.
+PACKAGES = tuple(
+    Path(__file__).parent.parent / room for room in ("data", "features", "models", "retention")
+)
 EXAMPLE_ROWS = 5
 
 
-def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves of nested parameters, named by their path with dots."""
-    for name, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from flattened(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+def dvc_metrics(name: str) -> dict[str, float]:
+    """Every number of one of DVC's metrics files, named by its path."""
+    read = json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))
+    return {
+        path: float(value) for path, value in flattened(read, "/") if isinstance(value, int | float)
+    }
 
 
-def metrics_of(cells: Mapping[str, Any], prefix: str) -> dict[str, float]:
-    """Figures of one model as ``<prefix>/<cause>/<horizon>/<metric>``, with their intervals."""
+def metrics_of(cells: Mapping[str, Any], prefix: str, bound: str = "value") -> dict[str, float]:
+    """Figures of a model, or ends of their intervals: ``<prefix>/<cause>/<horizon>/<metric>``."""
     metrics = {}
-    for cause, by_label in cells.items():
-        for label, cell in by_label.items():
-            for metric, figure in cell.items():
-                bounds = figure if isinstance(figure, dict) else {"value": figure}
-                for bound, value in bounds.items():
-                    if value is not None:
-                        ending = "" if bound == "value" else f"_{bound}"
-                        metrics[f"{prefix}/{cause}/{label}/{metric}{ending}"] = float(value)
+    for name, figure in flattened(cells, "/"):
+        path, _, end = name.rpartition("/")
+        if end not in {"value", "low", "high"}:
+            path, end = name, "value"
+        if figure is not None and end == bound:
+            metrics[f"{prefix}/{path}"] = float(figure)
     return metrics
 
 
@@ -81,127 +75,107 @@ def weekly_series(weeks: Mapping[str, Any], model: str, clock: Clock) -> list[Se
     return [Series(name, tuple(found)) for name, found in points.items()]
 
 
-def lineage(params: Params) -> dict[str, str]:
-    """Tags that lead back to the code, the data and the parameters."""
-    lock = yaml.safe_load(LOCK_FILE.read_text(encoding="utf-8")) if LOCK_FILE.exists() else {}
-    upstream = {name: stage for name, stage in lock.get("stages", {}).items() if name != "publish"}
-    tags = {
-        "source": params.ingest.source,
-        "as_of": json.loads((REPORTS / "snapshots.json").read_text(encoding="utf-8"))["as_of"],
-        "engine": params.engine.name,
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": _dirty(),
-        "dvc_lock_digest": hashlib.sha256(
-            json.dumps(upstream, sort_keys=True).encode()
-        ).hexdigest(),
-        "model_digest": model_digest(MODEL),
-    }
-    for name in ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
-        if os.environ.get(name):
-            tags[name.lower()] = os.environ[name]
-    return {name: value for name, value in tags.items() if value}
-
-
-def _dirty() -> str:
-    """Whether code or parameters differ from the commit; what a run itself writes aside."""
-    if not _git("rev-parse", "HEAD"):
-        return ""
-    changed = _git("status", "--porcelain", "--", ".", ":!dvc.lock", ":!reports")
-    return "yes" if changed else "no"
-
-
-def _git(*arguments: str) -> str:
-    """What git says, or nothing where there is no git or no repository."""
-    if shutil.which("git") is None:
-        return ""
-    done = subprocess.run(  # noqa: S603
-        ["git", *arguments],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip()
-
-
-def datasets() -> dict[str, tuple[Path, str]]:
-    """Data sets by name: where they lie and DVC's hash of them."""
-    lock = yaml.safe_load(LOCK_FILE.read_text(encoding="utf-8")) if LOCK_FILE.exists() else {}
-    hashes = {
-        out["path"]: out["md5"]
-        for stage in lock.get("stages", {}).values()
-        for out in stage.get("outs", [])
-    }
-    chosen = {folder.name: folder for folder in (CLEAN, SNAPSHOTS, FEATURES)}
-    return {
-        name: (folder, hashes[str(folder)])
-        for name, folder in chosen.items()
-        if str(folder) in hashes
-    }
-
-
-def description(evaluation: Mapping[str, Any], tags: Mapping[str, str], first: str) -> str:
-    """Write the review: the figures that matter, with their intervals, and what limits them."""
+def children(evaluation: Mapping[str, Any]) -> list[Run]:
+    """Child runs: rivals, test blocks, trials of the search, and what would crowd the parent."""
     model, *rivals = evaluation["pooled"]
-    lines = [
-        f"Weekly churn risks of **{tags['source']}** as of {tags['as_of']}.",
-        "",
-        f"| within {first} | " + " | ".join(CAUSES) + " |",
-        "| --- |" + " --- |" * len(CAUSES),
-    ]
-    cells = [evaluation["pooled"][model][cause][first] for cause in CAUSES]
-    for metric, title in SHOWN.items():
-        figures = " | ".join(with_interval(cell[metric], metric) for cell in cells)
-        lines.append(f"| {title} | {figures} |")
+    trials = json.loads(TUNED_FILE.read_text(encoding="utf-8"))["trials"]
+    figures = dvc_metrics("metrics")
+    ends = {
+        name: value
+        for bound in ("low", "high")
+        for name, value in metrics_of(evaluation["pooled"][model], f"test-{bound}", bound).items()
+    }
+    data = {
+        f"{name}/{path}": value
+        for name in ("quality", "snapshots")
+        for path, value in dvc_metrics(name).items()
+    }
+    found = [Run("intervals", metrics=ends), Run("data", metrics=data)]
     for rival in rivals:
-        gains = [
-            with_interval(evaluation["differences"][rival][cause][first]["log_loss"], "log_loss")
-            for cause in CAUSES
-        ]
-        lines.append(f"| log loss minus {rival.replace('_', ' ')} | {' | '.join(gains)} |")
-    notes = sorted({note["note"] for note in evaluation["notes"] if note["model"] == model})
-    lines += ["", "Notes:" if notes else "No notes.", *(f"- {note}" for note in notes)]
-    return "\n".join(lines)
+        metrics = metrics_of(evaluation["pooled"][rival], "test")
+        metrics |= {name: value for name, value in figures.items() if name.endswith(f"_{rival}")}
+        if rival == ORACLE:
+            metrics |= {name: figures[name] for name in figures if name.startswith("attainable/")}
+        found.append(
+            Run(f"{'ceiling' if rival == ORACLE else 'baseline'} {rival}", metrics=metrics)
+        )
+    for number, models in evaluation["blocks"].items():
+        found.append(Run(f"block {number}", metrics=metrics_of(models[model], "test")))
+    for number, trial in enumerate(trials):
+        metrics = {"tune/loss": trial["loss"]}
+        found.append(Run(f"trial {number}", params=trial["params"], metrics=metrics))
+    return found
+
+
+def parent(evaluation: Mapping[str, Any], drift: Mapping[str, float], params: Params) -> Run:
+    """The run of this state, with its description."""
+    model = next(iter(evaluation["pooled"]))
+    cells = dict(evaluation["pooled"][model])
+    if "contraction" in evaluation:
+        cells["contraction"] = {labels(params)[-1]: evaluation["contraction"][model]}
+    tested = {
+        name: value
+        for name, value in dvc_metrics("metrics").items()
+        if name.startswith("test/") and "_minus_" not in name
+    }
+    tags = lineage(params)
+    flat = dict(flattened(yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))))
+    champion = load_champion()
+    features = load_model(MODEL).feature_names
+    note = description(evaluation, tags, flat, drift, champion, features)
+    drifted = {
+        "drift/largest_stability_index": max(drift.values()),
+        "drift/features_moved_far": float(sum(index >= LARGE for index in drift.values())),
+    }
+    return Run(
+        name=f"{tags.get('dvc_exp_name', '')} {tags['source']} {tags['cutoff']}".strip(),
+        tags=tags | {"mlflow.note.content": note},
+        params=flat,
+        metrics=metrics_of(cells, "test") | tested | drifted,
+        series=weekly_series(evaluation["weeks"], model, params.clock.clock),
+    )
+
+
+def served(params: Params) -> Model:
+    """The model as it is registered."""
+    horizons = labels(params)
+    newest, _ = load_newest(params.clock.clock, horizons)
+    example = pd.DataFrame(newest.X[:EXAMPLE_ROWS].astype(np.float64), columns=newest.feature_names)
+    return Model(
+        artifacts={"model": MODEL, "catalog": FEATURES / CATALOG_FILE},
+        params={"reasons": 0, "currency": params.ingest.currency},
+        packages=PACKAGES,
+        example=example,
+        outputs=(
+            *(f"risk_{cause}_{label}" for cause in CAUSES for label in horizons),
+            f"risk_contraction_{horizons[-1]}",
+        ),
+        registered_name=f"churn-risk-{params.ingest.source}",
+        alias="challenger",
+    )
 
 
 def review(params: Params) -> Review:
-    """Gather what the stages wrote."""
-    clock, horizons = params.clock.clock, labels(params)
-    path = REPORTS / "evaluation" / "evaluation.json"
-    evaluation = json.loads(path.read_text(encoding="utf-8"))
-    model, *rivals = evaluation["pooled"]
-    tags = lineage(params)
-    newest, _ = load_newest(clock, horizons)
-    example = pd.DataFrame(newest.X[:EXAMPLE_ROWS].astype(np.float64), columns=newest.feature_names)
-    parent = Run(
-        name=f"{tags['source']} {tags['as_of']} {tags.get('dvc_exp_name', '')}".strip(),
-        tags=tags | {"mlflow.note.content": description(evaluation, tags, horizons[0])},
-        params=dict(flattened(yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8")))),
-        metrics=metrics_of(evaluation["pooled"][model], "test"),
-        series=weekly_series(evaluation["weeks"], model, clock),
-    )
-    children = [
-        Run(
-            f"{'ceiling' if rival == ORACLE else 'baseline'} {rival}",
-            metrics=metrics_of(evaluation["pooled"][rival], "test"),
-        )
-        for rival in rivals
-    ] + [
-        Run(f"block {number}", metrics=metrics_of(models[model], "test"))
-        for number, models in evaluation["blocks"].items()
-    ]
+    """Gather what the stages wrote, and draw what a reviewer looks at."""
+    text = (EVALUATION / "evaluation.json").read_text(encoding="utf-8")
+    evaluation = json.loads(text)
+    with replaced_folder(PICTURES) as folder:
+        drift = draw_pictures(params, folder)
     return Review(
-        parent,
-        children,
+        parent(evaluation, drift, params),
+        children(evaluation),
         datasets(),
-        [REPORTS / "evaluation", REPORTS / "quality.json", SCORES / "list.html"],
-        Model(
-            folder=MODEL,
-            packages=PACKAGES,
-            example=example,
-            outputs=tuple(f"risk_{cause}_{label}" for cause in CAUSES for label in horizons),
-            registered_name=f"churn-risk-{params.ingest.source}",
-            alias="challenger",
-        ),
+        artifacts={
+            "pictures": (*sorted(EVALUATION.glob("*.png")), *sorted(PICTURES.glob("*.png"))),
+            "tables": (
+                EVALUATION / "evaluation.md",
+                EVALUATION / "evaluation.json",
+                PICTURES / "drift.csv",
+                REPORTS / "quality.json",
+            ),
+            "list": (SCORES / "list.html",),
+        },
+        model=served(params),
     )
 
 
@@ -209,6 +183,7 @@ def main() -> None:
     """Log the run, register the model, write down where."""
     params = load_params()
     uri = tracking_uri(params.publish.tracking_uri)
+    require_store(uri, "dvc repro publish")
     logged = log_review(review(params), uri, params.publish.experiment)
     write_text(json.dumps(logged, indent=2) + "\n", REPORTS / "published.json")
     logger.info("MLflow run %(run_id)s, model version %(model_version)s", logged)

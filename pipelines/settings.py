@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from data.contracts import CAUSES
@@ -9,13 +10,19 @@ from data.outcomes import OutcomeSettings
 from data.population import PopulationSettings
 from models.competing_risks import ModelSettings
 from models.evaluation import EvaluationSettings
+from models.metrics import Campaign
+from models.plausibility import Limits
 from models.split import SplitSettings
+from pipelines.paths import TUNED_FILE
 from retention.ranking import ListSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipelines.params import Params
+
+# Features by which a churn has begun: to foretell it from there is no feat.
+SETTLED_BY = {"involuntary": "in_dunning"}
 
 
 def labels(params: Params) -> tuple[str, ...]:
@@ -53,8 +60,14 @@ def split_settings(params: Params) -> SplitSettings:
 
 
 def model_settings(params: Params, monotone: Mapping[str, Mapping[str, int]]) -> ModelSettings:
-    """How models are fitted; ``monotone`` comes from the catalog of features."""
+    """How models are fitted: ``monotone`` by the catalog of features, the rest by the parameters.
+
+    What the stage ``tune`` found stands above the parameters.
+    """
     lightgbm = params.train.lightgbm.model_dump()
+    if TUNED_FILE.exists():
+        lightgbm |= json.loads(TUNED_FILE.read_text(encoding="utf-8"))["lightgbm"]
+    too_good = params.train.too_good_to_be_true
     return ModelSettings(
         seed=params.train.seed,
         threads=params.engine.threads,
@@ -66,6 +79,14 @@ def model_settings(params: Params, monotone: Mapping[str, Mapping[str, int]]) ->
         early_stopping_rounds=lightgbm.pop("early_stopping_rounds"),
         lightgbm=lightgbm,
         monotone=monotone,
+        limits=Limits(
+            auroc={
+                "voluntary": too_good.voluntary_auroc,
+                "involuntary": too_good.involuntary_auroc,
+            },
+            feature_share=too_good.feature_share,
+            settled_by=SETTLED_BY,
+        ),
     )
 
 
@@ -94,10 +115,12 @@ def evaluation_settings(params: Params, customers: int) -> EvaluationSettings:
         capacity={
             cause: min(1.0, number / customers) for cause, number in capacities(params).items()
         },
+        campaign=Campaign(**section.campaign.model_dump()),
+        threads=params.engine.threads,
     )
 
 
 def list_settings(params: Params) -> ListSettings:
     """Terms of the ranking."""
-    terms = params.score.model_dump(exclude={"contact_pause_periods"})
+    terms = params.score.model_dump(exclude={"model", "contact_pause_periods", "crm"})
     return ListSettings(**terms, salt=params.snapshot.salt, currency=params.ingest.currency)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -46,6 +47,10 @@ def run_stage(stage: Callable[[], object]) -> None:
         if output is None:
             raise
         _stop(missing(output[0]))
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        _stop("The disk is full: make room, then run it again; what earlier runs wrote stands.")
     except duckdb.OutOfMemoryException:
         _stop("params.yaml: engine.memory_limit is too low for these logs: raise it.")
 

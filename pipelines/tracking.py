@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import shutil
@@ -29,13 +30,15 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.store.db.db_types import DATABASE_ENGINES
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from data.errors import BadInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -43,7 +46,7 @@ STORE = Path("mlflow.db")
 ARTIFACTS = Path("mlartifacts")
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
 # What a loaded model needs beside Python; the versions are those that it was made with.
-REQUIREMENTS = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow", "scipy")
+REQUIREMENTS = ("lightgbm", "mlflow-skinny", "numpy", "pandas", "pyarrow", "scipy")
 # MLflow takes so many metrics, parameters or tags in one call.
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 
@@ -83,8 +86,10 @@ class Model:
 
     Parameters
     ----------
-    folder
-        The model's folder of text files.
+    artifacts
+        What it is loaded from, by the names that ``served_model`` knows.
+    params
+        What a caller may ask for, by name, with the default.
     packages
         Folders of the packages that load it.
     example
@@ -97,7 +102,8 @@ class Model:
         Alias that moves to the new version.
     """
 
-    folder: Path
+    artifacts: Mapping[str, Path]
+    params: Mapping[str, int | str]
     packages: tuple[Path, ...]
     example: pd.DataFrame
     outputs: tuple[str, ...]
@@ -107,18 +113,36 @@ class Model:
 
 @dataclass(frozen=True)
 class Review:
-    """One pipeline state: a parent run, its children, data sets, files and the model."""
+    """One pipeline state: a parent run, its children, data sets, files by folder and the model."""
 
     parent: Run
     children: Sequence[Run]
     datasets: Mapping[str, tuple[Path, str]]
-    artifacts: Sequence[Path]
+    artifacts: Mapping[str, Sequence[Path]]
     model: Model
 
 
 def tracking_uri(chosen: str | None) -> str:
     """Where runs go: the choice in params, else MLFLOW_TRACKING_URI, else mlflow.db here."""
     return chosen or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE.resolve()}"
+
+
+def require_store(uri: str, again: str) -> None:
+    """Raise BadInputError unless the store answers: MLflow itself would try for an hour.
+
+    Parameters
+    ----------
+    uri
+        The tracking store.
+    again
+        The command to run again once it answers.
+    """
+    mend = "mend the store or set publish.tracking_uri"
+    with _one_sentence(uri, f"the weekly list stands as it is: {mend}, then run {again}"):
+        if uri.partition(":")[0].partition("+")[0] in DATABASE_ENGINES:
+            inspect(create_engine(uri)).get_table_names()
+        else:
+            MlflowClient(uri, registry_uri=uri).search_experiments(max_results=1)
 
 
 def log_review(review: Review, uri: str, experiment: str) -> dict[str, str]:
@@ -144,31 +168,74 @@ def log_review(review: Review, uri: str, experiment: str) -> dict[str, str]:
         If the store can't be reached or written; the pipeline's files are not touched.
     """
     # MLflow's hints are for whoever writes this module, not for whoever runs it.
-    warnings.filterwarnings("ignore", message=r"(?s).*(Add type hints|multiple ways)")
-    try:
+    warnings.filterwarnings("ignore", message=r"(?s).*multiple ways")
+    with _one_sentence(uri, "the weekly list stands as it is: mend the store, then run dvc repro"):
         mlflow.set_tracking_uri(uri)
-        client = MlflowClient(uri)
+        client = MlflowClient(uri, registry_uri=uri)
         experiment_id = _experiment(client, experiment, uri)
         with mlflow.start_run(experiment_id=experiment_id, run_name=review.parent.name) as active:
             run_id = active.info.run_id
             _log(client, run_id, review.parent)
             _log_datasets(review.datasets)
-            for path in review.artifacts:
-                log = mlflow.log_artifacts if path.is_dir() else mlflow.log_artifact
-                log(str(path), path.name if path.is_dir() else None)
+            for folder, paths in review.artifacts.items():
+                for path in paths:
+                    mlflow.log_artifact(str(path), folder)
             for child in review.children:
                 with mlflow.start_run(
                     experiment_id=experiment_id, run_name=child.name, nested=True
                 ) as nested:
                     _log(client, nested.info.run_id, child)
             version, model_uri = _register(client, review.model)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        said = " ".join(str(error).split())[:300]
-        raise BadInputError(
-            f"MLflow at {uri} can't be written ({said}); the weekly list is made: mend the store "
-            "or set publish.tracking_uri, then run dvc repro publish."
-        ) from error
+            client.set_tag(run_id, "model_version", version)
     return {"run_id": run_id, "model_uri": model_uri, "model_version": version}
+
+
+@contextlib.contextmanager
+def _one_sentence(uri: str, after: str) -> Iterator[None]:
+    """Turn every failure of the store into one BadInputError."""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        # Of a database error the driver's own words, without the statement.
+        said = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+        raise BadInputError(f"MLflow at {uri} can't be used ({said}); {after}.") from error
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """A run as it was logged: tags, parameters as text, and the last value of each metric."""
+
+    run_id: str
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
+def find_run(run_id: str, uri: str) -> LoggedRun:
+    """Read a run.
+
+    Raises
+    ------
+    BadInputError
+        If there is none of that id, or the store can't be read.
+    """
+    with _one_sentence(uri, "take the run id from the run's page, in the store that holds it"):
+        run = MlflowClient(uri, registry_uri=uri).get_run(run_id)
+    return LoggedRun(run_id, dict(run.data.tags), dict(run.data.params), dict(run.data.metrics))
+
+
+def record(run_id: str, tags: Mapping[str, str], metrics: Mapping[str, float], uri: str) -> None:
+    """Add tags and metrics to a run that is over; BadInputError if the store can't be written."""
+    with _one_sentence(uri, "nothing was promoted"):
+        _log(MlflowClient(uri, registry_uri=uri), run_id, Run("", tags=tags, metrics=metrics))
+
+
+def move_alias(registered_name: str, alias: str, version: str, uri: str) -> None:
+    """Move an alias to a version; BadInputError if the store can't be written."""
+    with _one_sentence(uri, "nothing was promoted"):
+        MlflowClient(uri, registry_uri=uri).set_registered_model_alias(
+            registered_name, alias, version
+        )
 
 
 def _experiment(client: MlflowClient, name: str, uri: str) -> str:
@@ -209,15 +276,19 @@ def _register(client: MlflowClient, model: Model) -> tuple[str, str]:
     """Log the model from code, register it and move its alias; version and address."""
     inputs = Schema([ColSpec(DataType.double, name) for name in model.example.columns])
     outputs = Schema([ColSpec(DataType.double, name) for name in model.outputs])
+    kinds = {int: DataType.long, str: DataType.string}
+    asked = ParamSchema(
+        [ParamSpec(name, kinds[type(value)], value) for name, value in model.params.items()]
+    )
     requirements = [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]
     with tempfile.TemporaryDirectory() as scratch:
         code = [_code_only(package, Path(scratch)) for package in model.packages]
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(SERVED_MODEL),
-            artifacts={"model": str(model.folder)},
+            artifacts={name: str(path) for name, path in model.artifacts.items()},
             code_paths=[str(path) for path in code],
-            signature=ModelSignature(inputs, outputs),
+            signature=ModelSignature(inputs, outputs, asked),
             input_example=model.example,
             pip_requirements=requirements,
         )

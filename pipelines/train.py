@@ -17,7 +17,7 @@ def main() -> None:
     """Fit on the history, write the model's folder."""
     params = load_params()
     clock = params.clock.clock
-    data = load_history(clock, labels(params))
+    data = load_history(clock, labels(params), params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
     first, newest, split = int(data.cutoff.min()), newest_cutoff(clock), split_settings(params)
     # What the backtest will need is refused here, before anything is fitted.

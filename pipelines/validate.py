@@ -20,7 +20,7 @@ def main() -> None:
     settings = QualitySettings(
         params.validate_.share_limit, params.validate_.share_limits, params.clock.lateness_days
     )
-    with params.engine.open() as engine:
+    with params.engine.open_duckdb() as engine:
         report = validate(RAW, CLEAN, REFUSED, engine, params.clock.clock, settings)
     with replaced(QUARANTINE) as folder:
         REFUSED.rename(folder)

@@ -2,50 +2,39 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import jinja2
 import pandas as pd
-from markupsafe import Markup
 
 from data.contracts import CAUSES
 from data.files import write_text
 from features.declare import REASON_GROUPS
-from retention import ranking, wording
+from retention import change, charts, ranking
+from retention.charts import Box, Chart, Mark
+from retention.html import document
+from retention.language import LANGUAGES
 from retention.reasons import frequencies
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from retention.detail import CustomerDetail
+    from retention.language import Language
     from retention.reasons import Explanation, Reason
     from retention.weekly import WeeklyList
 
-_TEMPLATES: Final = Path(__file__).with_name("templates")
-# What HTML cannot carry: control characters (tab and line feed aside) and halves of characters.
-_UNPRINTABLE: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+# Weeks that the chart of use paints stronger: those that most reasons speak of.
+_RECENT: Final = 4
+_SHOWN_STATUSES: Final = (
+    ranking.LISTED,
+    ranking.BEYOND_CAPACITY,
+    ranking.NOT_WORTH_A_CALL,
+    ranking.PAUSED,
+    ranking.CONTACTED,
+    ranking.WITHHELD,
 )
-_LONGEST_TEXT: Final = 300
-
-CAUSE_WORDS: Final = {
-    "voluntary": "decides to leave",
-    "involuntary": "is lost to failed payments",
-}
-QUEUE_WORDS: Final = {
-    "success": ("Success", "At risk of deciding to leave: a conversation helps."),
-    "billing": ("Billing", "At risk of being lost to failed payments: a way to pay helps."),
-}
-STATUS_WORDS: Final = {
-    ranking.LISTED: "On the list",
-    ranking.BEYOND_CAPACITY: "Worth a contact, but beyond the team's capacity",
-    ranking.NOT_WORTH_A_CALL: "A contact would cost more than it is expected to save",
-    ranking.PAUSED: "Paused",
-    ranking.CONTACTED: "Contacted recently",
-    ranking.WITHHELD: "Withheld at random, to measure what contacting achieves",
-}
 
 
 def write_page(week: WeeklyList, path: Path) -> None:
@@ -53,92 +42,52 @@ def write_page(week: WeeklyList, path: Path) -> None:
     write_text(page(week), path)
 
 
-def page(week: WeeklyList) -> str:
+def page(week: WeeklyList, languages: Sequence[Language] = LANGUAGES) -> str:
     """Return the page of a weekly list as HTML.
 
     Parameters
     ----------
     week
         The list. Only its listed rows are embedded, whatever the number of customers.
+    languages
+        Those that the reader can choose from; the first is shown at once.
 
     Returns
     -------
     str
-        One HTML document with its style and script inside. Its content security policy allows
-        these two alone (by digest) and no connection, so that text from customers can do nothing.
-        Without scripts the page is complete, with every row opened.
+        See ``html.document``. Without scripts the page is complete, with every row opened.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_printable,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    currency = week.settings.currency
-    environment.filters |= {
-        "money": lambda cents: wording.money(cents, currency),
-        "percent": wording.percent,
-        "number": wording.number,
-        "day": wording.day,
-        "times": _times,
-    }
-    style, script = ((_TEMPLATES / name).read_text("utf-8") for name in ("list.css", "list.js"))
-    return environment.get_template("list.html.jinja").render(
-        style=Markup(style),  # noqa: S704 - a file of this package
-        script=Markup(script),  # noqa: S704 - a file of this package
-        policy=f"default-src 'none'; img-src data:; style-src {_digest(style)}; "
-        f"script-src {_digest(script)}; base-uri 'none'; form-action 'none'",
-        week=week,
-        horizons=[_horizon(label) for label in week.labels],
-        totals=_totals(week),
-        queues=_queues(week),
-        filters={name: _choices(week.listed[name]) for name in ("owner", "segment")},
-        statuses=[
-            (STATUS_WORDS[status], [week.counts[queue][status] for queue in week.counts])
-            for status in STATUS_WORDS
-        ],
-        reasons=_reason_table(week),
-        logs=_logs(week),
-        data_until=max(week.provenance.freshness.values(), default=None),
+    return document(
+        "list.html.jinja", lambda language: _view(week, language), week.settings.currency, languages
     )
 
 
-def _printable(value: Any) -> Any:
-    """Make a value fit to print: nothing for null, no control characters, not endless."""
-    if value is None:
-        return ""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        text = _UNPRINTABLE.sub("\ufffd", value)
-        return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
-    return value
-
-
-def _digest(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _horizon(label: str) -> str:
-    """Write the label of a horizon in words: ``4w`` is ``4 weeks``."""
-    many = "[week/weeks]" if label.endswith("w") else "[period/periods]"
-    return wording.one_or_many(f"{label[:-1]} {many}", one=label[:-1] == "1")
-
-
-def _times(factor: float) -> str:
-    """Write a factor: ``2.4``; nothing where there is none."""
-    return "" if math.isnan(factor) else wording.number(factor)
-
-
-def _totals(week: WeeklyList) -> dict[str, float]:
+def _view(week: WeeklyList, language: Language) -> dict[str, Any]:
+    """Return what the template shows."""
     return {
-        "customers": len(week.scores),
-        "mrr": float(week.scores["mrr"].sum()),
-        "loss": math.fsum(week.scores["expected_loss"]),
-        "listed": len(week.listed),
-        "listed_mrr": float(week.listed["mrr"].sum()),
-        "saving": float(week.listed["expected_saving"].sum()),
+        "week": week,
+        "horizons": [_horizon(label, language) for label in week.labels],
+        "queues": _queues(week, language),
+        "filters": {name: _choices(week.listed[name]) for name in ("owner", "segment")},
+        "statuses": {
+            status: [counts[status] for counts in week.counts.values()]
+            for status in _SHOWN_STATUSES
+        },
+        "gone": week.gone.astype(object).where(week.gone.notna(), None).to_dict("records"),
+        "whys": {why: [counts[why] for counts in week.gone_counts.values()] for why in change.WHYS},
+        "reasons": _reason_table(week),
+        "logs": [
+            {"name": name, "until": newest, "days": (week.cutoff - newest).days}
+            for name, newest in sorted(week.provenance.freshness.items())
+        ],
+        "data_until": max(week.provenance.freshness.values(), default=None),
     }
+
+
+def _horizon(label: str, language: Language) -> str:
+    """Write the label of a horizon in words: ``4w`` is ``4 weeks``."""
+    many = "{number} [week/weeks]" if label.endswith("w") else "{number} [period/periods]"
+    return language.say(many, one=label[:-1] == "1", number=label[:-1])
 
 
 def _choices(column: pd.Series) -> list[str]:
@@ -146,7 +95,7 @@ def _choices(column: pd.Series) -> list[str]:
     return sorted(set(column.fillna("")))
 
 
-def _queues(week: WeeklyList) -> list[dict[str, Any]]:
+def _queues(week: WeeklyList, language: Language) -> list[dict[str, Any]]:
     """Return the queues as the template shows them, each with its rows."""
     choices = {name: _choices(week.listed[name]) for name in ("owner", "segment")}
     risks = week.scores.set_index("customer_id")
@@ -155,6 +104,7 @@ def _queues(week: WeeklyList) -> list[dict[str, Any]]:
         customer: dict[str, Any] = {
             str(name): None if pd.isna(value) else value for name, value in record.items()
         }
+        detail = week.details.get(customer["customer_id"])
         rows[record["queue"]].append(
             customer
             | {
@@ -165,21 +115,17 @@ def _queues(week: WeeklyList) -> list[dict[str, Any]]:
                 "explanation": week.explained[number],
                 "bars": _bars(week.explained[number]),
                 "start": 1.0 / (1.0 + math.exp(-week.explained[number].base)),
-                "other_queue": QUEUE_WORDS[customer["other_queue"]][0]
-                if customer["other_queue"]
-                else None,
+                "charts": _charts(detail, week, language) if detail else {},
+                "tickets": detail.tickets if detail else None,
             }
         )
     return [
         {
             "name": queue.name,
-            "title": QUEUE_WORDS[queue.name][0],
-            "purpose": QUEUE_WORDS[queue.name][1],
-            "cause": CAUSE_WORDS[queue.cause],
+            "cause": queue.cause,
             "save_rate": queue.save_rate,
             "capacity": queue.capacity,
             "base_rate": float(week.base_rates[CAUSES.index(queue.cause), 0]),
-            "counts": week.counts[queue.name],
             "rows": rows[queue.name],
         }
         for queue in week.settings.queues
@@ -188,14 +134,14 @@ def _queues(week: WeeklyList) -> list[dict[str, Any]]:
 
 def _risk_table(
     week: WeeklyList, risks: pd.Series, queue_name: str
-) -> list[tuple[str, list[tuple[float, float]]]]:
-    """Return cause in words and (risk, multiple of the base rate) by horizon, own cause first."""
+) -> list[tuple[str, list[tuple[float, float | None]]]]:
+    """Return cause and (risk, multiple of the base rate) by horizon, own cause first."""
     own = ranking.QUEUE_NAMES.index(queue_name)
     return [
         (
-            CAUSE_WORDS[CAUSES[c]],
+            CAUSES[c],
             [
-                (risk, risk / base if base > 0.0 else math.nan)
+                (risk, risk / base if base > 0.0 else None)
                 for risk, base in zip(
                     (float(risks[f"risk_{CAUSES[c]}_{label}"]) for label in week.labels),
                     week.base_rates[c].tolist(),
@@ -207,8 +153,8 @@ def _risk_table(
     ]
 
 
-def _bars(explained: Explanation) -> list[tuple[str, str, list[dict[str, Any]]]]:
-    """Return the picture of an explanation: (kind, title, bars), all bars on one scale in log-odds.
+def _bars(explained: Explanation) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return the picture of an explanation: (kind, bars), all bars on one scale in log-odds.
 
     Each bar has ``x`` and ``width`` in per cent of the picture, the place of ``zero``, the factor
     by which it multiplies the ``odds``, and its ``reason``, None for the rest of them.
@@ -221,21 +167,116 @@ def _bars(explained: Explanation) -> list[tuple[str, str, list[dict[str, Any]]]]
     def bar(reason: Reason | None, value: float) -> dict[str, Any]:
         return {
             "reason": reason,
-            "x": f"{100.0 * (min(value, 0.0) - low) / span:.2f}",
-            "width": f"{100.0 * abs(value) / span:.2f}",
-            "zero": f"{-100.0 * low / span:.2f}",
+            "x": f"{100.0 * (min(value, 0.0) - low) / span:.1f}",
+            "width": f"{100.0 * abs(value) / span:.1f}",
+            "zero": f"{-100.0 * low / span:.1f}",
             "odds": math.exp(value),
         }
 
     return [
-        (kind, title, bars)
-        for kind, title, bars in (
-            ("raises", "Raises the risk", [bar(r, r.contribution) for r in explained.raising]),
-            ("lowers", "Lowers the risk", [bar(r, r.contribution) for r in lowering]),
-            ("others", "Everything else", [bar(None, explained.others)]),
+        (kind, bars)
+        for kind, bars in (
+            ("raises", [bar(r, r.contribution) for r in explained.raising]),
+            ("lowers", [bar(r, r.contribution) for r in lowering]),
+            ("others", [bar(None, explained.others)]),
         )
         if bars
     ]
+
+
+def _charts(detail: CustomerDetail, week: WeeklyList, language: Language) -> dict[str, Chart]:
+    """Return the charts of a customer that there is something to draw in."""
+    days = [language.short_day(period.ends_on) for period in detail.weeks]
+    drawn: dict[str, Chart] = {}
+    if len(detail.risks) > 1:
+        drawn["risk"] = _risk_chart(detail, language)
+    if any(period.active_days is not None for period in detail.weeks):
+        drawn["use"] = _use_chart(detail, days, language)
+    if any(period.due or period.paid or period.failed for period in detail.weeks):
+        drawn["payments"] = _payment_chart(detail, days, week.settings.currency, language)
+    return drawn
+
+
+def _risk_chart(detail: CustomerDetail, language: Language) -> Chart:
+    box = Box()
+    values = [risk for _, risk in detail.risks]
+    heights = charts.ceiling(max(values))
+    first, last = detail.risks[0][0].toordinal(), detail.risks[-1][0].toordinal()
+    points = [
+        ((day.toordinal() - first) / (last - first), risk / heights[-1])
+        for day, risk in detail.risks
+    ]
+    return Chart(
+        box,
+        charts.grid(box, heights, language.percent),
+        (
+            (box.x(0.0), language.short_day(detail.risks[0][0]), "start"),
+            (box.x(1.0), language.short_day(detail.risks[-1][0]), "end"),
+        ),
+        (
+            Mark("line raise", charts.line(box, points)),
+            Mark("dot raise", charts.dots(box, points)),
+        ),
+        language.say(
+            "Risk on {count} lists, from {first} to {last}.",
+            count=language.number(len(values)),
+            first=language.percent(values[0]),
+            last=language.percent(values[-1]),
+        ),
+    )
+
+
+def _use_chart(detail: CustomerDetail, days: list[str], language: Language) -> Chart:
+    box = Box()
+    values = [period.active_days for period in detail.weeks]
+    heights = charts.ceiling(max(value or 0 for value in values), ticks=4, whole=True)
+    early = [*values[:-_RECENT], *[None] * len(values[-_RECENT:])]
+    late = [*[None] * len(values[:-_RECENT]), *values[-_RECENT:]]
+    known = [value for value in values if value is not None]
+    return Chart(
+        box,
+        charts.grid(box, heights, language.number),
+        charts.spread(box, days),
+        (
+            Mark("bar other", charts.columns(box, early, heights[-1])),
+            Mark("bar accent", charts.columns(box, late, heights[-1])),
+        ),
+        language.say(
+            "Active days in each of {count} weeks: {mean} on average, {last} in the last one.",
+            count=language.number(len(values)),
+            mean=language.number(round(sum(known) / len(known), 1)),
+            last=language.number(values[-1] or 0),
+        ),
+    )
+
+
+def _payment_chart(
+    detail: CustomerDetail, days: list[str], currency: str, language: Language
+) -> Chart:
+    box = Box()
+    weeks = detail.weeks
+    most = max(max(period.due or 0, period.paid or 0) for period in weeks)
+    heights = [100.0 * height for height in charts.ceiling(most / 100.0, whole=True)]
+    failed = [(number + 0.5) / len(weeks) for number, period in enumerate(weeks) if period.failed]
+    return Chart(
+        box,
+        charts.grid(box, heights, lambda cents: language.money(cents, currency)),
+        charts.spread(box, days),
+        (
+            Mark("due", charts.columns(box, [period.due for period in weeks], heights[-1], 0.1)),
+            Mark("bar lower", charts.columns(box, [period.paid for period in weeks], heights[-1])),
+            Mark("cross", charts.crosses(box, failed, box.top + 4.0)),
+        ),
+        language.say(
+            "In {count} weeks {due} fell due and {paid} was paid; {failed} [attempt/attempts] "
+            "failed.",
+            one=sum(period.failed or 0 for period in weeks) == 1,
+            count=language.number(len(weeks)),
+            due=language.money(sum(period.due or 0 for period in weeks), currency),
+            paid=language.money(sum(period.paid or 0 for period in weeks), currency),
+            failed=language.number(sum(period.failed or 0 for period in weeks)),
+        ),
+    )
 
 
 def _reason_table(week: WeeklyList) -> list[dict[str, Any]]:
@@ -256,16 +297,4 @@ def _reason_table(week: WeeklyList) -> list[dict[str, Any]]:
             "by_queue": [by_queue[name][group] for name in by_queue],
         }
         for group, count in sorted(total.items(), key=lambda item: (-item[1], item[0]))
-    ]
-
-
-def _logs(week: WeeklyList) -> list[dict[str, Any]]:
-    """Return each log's newest visible row, and how many days old it is at the cutoff."""
-    return [
-        {
-            "name": name,
-            "until": f"{wording.day(newest)}, {newest:%H:%M} UTC",
-            "days": (week.cutoff - newest).days,
-        }
-        for name, newest in sorted(week.provenance.freshness.items())
     ]

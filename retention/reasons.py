@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from features.declare import REASON_GROUPS
-from retention.wording import sentence
+from retention.wording import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from features.catalog import Feature
+    from retention.wording import Quote
 
 # Floats of a LightGBM explanation agree with its prediction far closer than that.
 RECONCILED_TO: Final = 1e-6
@@ -38,7 +39,9 @@ class Reason:
     heading
         What the group is about.
     sentence
-        The quoted feature's value in plain words, with the customer's own norm where it has one.
+        The quoted feature's value in plain English, with the customer's own norm where it has one.
+    quote
+        The same as a template and what fills it, for other languages.
     contribution
         Of the whole group, in log-odds: above 0 it raises the risk, below 0 it lowers it.
     feature
@@ -48,6 +51,7 @@ class Reason:
     group: str
     heading: str
     sentence: str
+    quote: Quote
     contribution: float
     feature: str
 
@@ -134,8 +138,9 @@ def explanations(
         total = float(sums[group][row])
         members = columns[group]
         j = int(members[np.argmax(contributions[row, members] * math.copysign(1.0, total))])
-        words = sentence(catalog[j], float(X[row, j]), float(norms[row, j]), currency)
-        return Reason(group, REASON_GROUPS[group], words, total, catalog[j].name)
+        said = quote(catalog[j], float(X[row, j]), float(norms[row, j]))
+        text = said.text(currency)
+        return Reason(group, REASON_GROUPS[group], text, said, total, catalog[j].name)
 
     def explanation(row: int) -> Explanation:
         groups = {group: float(totals[row]) for group, totals in sums.items()}

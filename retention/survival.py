@@ -35,8 +35,35 @@ class MonthsKept:
         return np.where(np.isnan(months), self.pooled, months)
 
 
-def restricted_mean(duration: NDArray[np.float64], event: NDArray[np.bool_], limit: float) -> float:
-    """Area under the Kaplan-Meier curve over ``[0, limit]``.
+@dataclass(frozen=True)
+class Curve:
+    """A Kaplan-Meier curve: ``survival[i]`` from ``times[i]`` on, 1 before the first.
+
+    Parameters
+    ----------
+    times
+        Ends of durations, rising, shape ``(t,)``.
+    survival
+        Share still there from each of them on, shape ``(t,)``.
+    at_risk
+        Customers observed up to each of them, shape ``(t,)``.
+    """
+
+    times: NDArray[np.float64]
+    survival: NDArray[np.float64]
+    at_risk: NDArray[np.int64]
+
+    def at(self, time: float) -> float:
+        """Share still there at a time; after the last duration that of the last."""
+        return float(np.append(1.0, self.survival)[np.searchsorted(self.times, time, "right")])
+
+    def at_risk_at(self, time: float) -> int:
+        """Number of customers observed for at least that long."""
+        return int(np.append(self.at_risk, 0)[np.searchsorted(self.times, time, "left")])
+
+
+def kaplan_meier(duration: NDArray[np.float64], event: NDArray[np.bool_]) -> Curve:
+    """Estimate the share still there by time since the start: the product of 1 - churned / at risk.
 
     Parameters
     ----------
@@ -45,20 +72,37 @@ def restricted_mean(duration: NDArray[np.float64], event: NDArray[np.bool_], lim
     event
         Whether the duration ended in churn, shape ``(n,)``; else it is censored. A customer
         censored at ``t`` is still at risk at ``t``.
+
+    References
+    ----------
+    Kaplan and Meier (1958).
+    """
+    times, position = np.unique(duration, return_inverse=True)
+    leaving = np.bincount(position, minlength=times.size)
+    churned = np.bincount(position, weights=event, minlength=times.size)
+    at_risk = duration.size - (np.cumsum(leaving) - leaving)
+    survival = np.asarray(np.cumprod(1.0 - churned / at_risk), dtype=np.float64)
+    return Curve(times, survival, at_risk)
+
+
+def restricted_mean(duration: NDArray[np.float64], event: NDArray[np.bool_], limit: float) -> float:
+    """Area under the Kaplan-Meier curve over ``[0, limit]``.
+
+    Parameters
+    ----------
+    duration, event
+        As in ``kaplan_meier``.
     limit
         End of the interval, in the unit of ``duration``. A curve observed for less than that stays
         at its last value up to ``limit``. With no customer at all the mean is ``limit``.
 
     References
     ----------
-    Kaplan and Meier (1958); the restricted mean as in Royston and Parmar (2013).
+    The restricted mean as in Royston and Parmar (2013).
     """
-    times, position = np.unique(duration, return_inverse=True)
-    leaving = np.bincount(position, minlength=times.size)
-    churned = np.bincount(position, weights=event, minlength=times.size)
-    at_risk = duration.size - (np.cumsum(leaving) - leaving)
-    survival = np.concatenate(([1.0], np.cumprod(1.0 - churned / at_risk)))
-    edges = np.clip(np.concatenate(([0.0], times, [limit])), 0.0, limit)
+    curve = kaplan_meier(duration, event)
+    survival = np.concatenate(([1.0], curve.survival))
+    edges = np.clip(np.concatenate(([0.0], curve.times, [limit])), 0.0, limit)
     return float(np.sum(survival * np.diff(np.append(edges[:-1], limit))))
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import pandas as pd
 
 from data.contracts import CAUSES
-from retention import ranking
+from retention import change, ranking
 from retention.reasons import check_reconciled, explanations, groups_of
 
 if TYPE_CHECKING:
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
     from data.clock import Clock
     from features.catalog import Feature
+    from retention.change import Past, Totals
+    from retention.detail import CustomerDetail
+    from retention.effect import Effect
     from retention.playbook import Playbook
     from retention.ranking import ListSettings
+    from retention.realised import RealisedQueue
     from retention.reasons import Explanation
     from retention.survival import MonthsKept
 
@@ -121,10 +125,27 @@ class WeeklyList:
         ``rank``, ``base_log_odds`` and ``contribution_<group>``. Not for handing out.
     counts
         Queue to status to number of customers; every eligible customer counts once.
+    totals, totals_before
+        The headline, and that of the last released list (None: there is none).
+    gone
+        Who stood on the last list and does not on this one, see ``change.gone``; without those
+        now withheld.
+    gone_record
+        The same with them. Not for handing out.
+    gone_counts
+        Queue to reason to number of rows of ``gone``.
     settings
         Terms of the ranking.
     provenance
         Where it comes from.
+    previous
+        Cutoff of the last released list before this one; None on the first.
+    decided
+        Customers left out because they have already decided to leave; not in ``scores``.
+    details
+        What the page shows of each listed customer; empty where not asked for.
+    realised, effects
+        What became of earlier lists, and the effect of contacting; empty while not known.
     """
 
     cutoff: dt.datetime
@@ -135,8 +156,18 @@ class WeeklyList:
     explained: tuple[Explanation, ...]
     record: pd.DataFrame
     counts: Mapping[str, Mapping[str, int]]
+    totals: Totals
+    totals_before: Totals | None
+    gone: pd.DataFrame
+    gone_record: pd.DataFrame
+    gone_counts: Mapping[str, Mapping[str, int]]
     settings: ListSettings
     provenance: Provenance
+    previous: dt.datetime | None = None
+    decided: int = 0
+    details: Mapping[str, CustomerDetail] = field(default_factory=dict)
+    realised: tuple[RealisedQueue, ...] = ()
+    effects: tuple[Effect, ...] = ()
 
 
 def weekly_list(
@@ -147,8 +178,9 @@ def weekly_list(
     provenance: Provenance,
     clock: Clock,
     contacted: Collection[str] = (),
+    past: Past | None = None,
 ) -> WeeklyList:
-    """Rank, withhold, explain and advise.
+    """Rank, withhold, explain, advise and compare with the last list.
 
     Parameters
     ----------
@@ -166,6 +198,8 @@ def weekly_list(
         Numbers the cutoff, and so the epoch of withholding.
     contacted
         Customers contacted too recently to be called again.
+    past
+        The lists released before this one; None if there is none.
 
     Raises
     ------
@@ -191,13 +225,18 @@ def weekly_list(
         [
             _customers(scored, scores, rows, queue),
             _advice(explained, scored.snapshots.iloc[rows], queue, playbook, settings),
+            change.risk_change(scores, rows, queue, scored.labels[0], past),
             _contributions(explained, groups_of(scored.catalog)),
         ],
         axis=1,
     )
-    record = _in_reading_order(record, scored.labels, provenance, settings.reasons)
     is_listed = record["status"] == ranking.LISTED
+    record = record.join(change.movement(record[is_listed], past))
+    record["weeks_on_list"] = record["weeks_on_list"].astype("Int64")
+    record = _in_reading_order(record, scored.labels, provenance, settings.reasons)
     last = record.columns.get_loc("status")
+    gone = change.gone(scores, scored.labels[0], past)
+    handed_out = gone[gone["why"] != ranking.WITHHELD].reset_index(drop=True)
     return WeeklyList(
         cutoff=cutoff,
         labels=scored.labels,
@@ -207,8 +246,14 @@ def weekly_list(
         explained=tuple(item for item, stays in zip(explained, is_listed, strict=True) if stays),
         record=record,
         counts=_counts(scores, settings),
+        totals=change.totals(scores),
+        totals_before=None if past is None else change.totals(past.scores),
+        gone=handed_out,
+        gone_record=gone,
+        gone_counts=change.counts(handed_out, ranking.QUEUE_NAMES),
         settings=settings,
         provenance=provenance,
+        previous=None if past is None else past.cutoffs[-1],
     )
 
 
@@ -331,8 +376,10 @@ def _in_reading_order(
         model_version=pd.Series(provenance.model_version, index=record.index, dtype="str"),
     )
     handed_out = [
-        "queue", "position", "customer_id", "owner", "segment", "plan", "renews_on", "mrr",
-        *(f"risk_{label}" for label in labels), "times_base", "expected_loss", "expected_saving",
+        "queue", "position", "change", "weeks_on_list", "customer_id", "owner", "segment",
+        "plan", "renews_on", "mrr",
+        *(f"risk_{label}" for label in labels), "times_base", *change.CHANGE_COLUMNS,
+        "expected_loss", "expected_saving",
         *(f"reason_{i}" for i in range(1, reasons + 1)), "lowering_reason",
         "action", "action_channel", "due_on", "other_queue",
         "billing_interval", "country", "channel", "customer_since",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -42,6 +43,7 @@ def features_of(
         "cutoff": pa.array([cutoff for _, cutoff in keys], INSTANT),
     }
     write_table(pa.table(snapshots), folder / "snapshots.parquet")
+    shutil.rmtree(folder / "periods", ignore_errors=True)
     build_features(
         clean,
         folder / "snapshots.parquet",

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parent.parent
-STAGES = ("ingest", "validate", "snapshot", "featurize", "train", "evaluate", "score", "publish")
+STAGES = (
+    "ingest", "validate", "snapshot", "featurize", "tune", "train", "evaluate", "score", "publish",
+)  # fmt: skip
 # Small enough for a test, large enough for every booster to learn.
 SMALL = {
     "ingest.simulated.customers": 1500,
     "ingest.simulated.weeks": 104,
-    "train.test_blocks": 1,
+    "train.test_blocks": 2,
+    "train.test_periods": 4,
     "train.min_events": 15,
     "train.lightgbm.num_boost_round": 40,
     "train.lightgbm.min_data_in_leaf": 40,
@@ -67,12 +70,12 @@ class Project:
         finally:
             os.chdir(before)
 
-    def command(self, stage: str) -> subprocess.CompletedProcess[str]:
-        """Run a stage as DVC does."""
+    def command(self, stage: str, code: Path = ROOT) -> subprocess.CompletedProcess[str]:
+        """Run a stage as DVC does, with the code that lies in a folder."""
         return subprocess.run(  # noqa: S603 - the command is ours
             [sys.executable, "-m", f"pipelines.{stage}"],
             cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": str(code)},
             capture_output=True,
             text=True,
             check=False,

@@ -58,13 +58,18 @@ def risk_world(customers: int = 300, seed: int = 0, last: int = LAST) -> RiskDat
     outcome = np.where(chance < left, cause[:, None], 0).astype(np.int8)
     known_at = cutoff[:, None] + np.array(SPLIT.horizons) + SPLIT.follow_up_periods
     outcome[known_at > last] = UNKNOWN
+    mrr = (1000 * random.lognormal(1, 1, len(customer))).astype(np.int64)
+    less = random.random(len(customer)) < expit(-2 + 0.8 * X[:, 2])
+    mrr_later = np.where(less, mrr // 2, mrr)
+    mrr_later[outcome[:, -1] != 0] = UNKNOWN
     return RiskData(
         X=X,
         feature_names=NAMES,
         customer_id=np.array([f"C{number:04d}" for number in customer], dtype=object),
         cutoff=cutoff.astype(np.int64),
         outcome=outcome,
-        mrr=(1000 * random.lognormal(1, 1, len(customer))).astype(np.int64),
+        mrr=mrr,
+        mrr_later=mrr_later,
         segment=np.array(["small", "large"], dtype=object)[customer % 2],
         tenure_periods=cutoff + customer % 20,
     )

@@ -120,6 +120,8 @@ def handmade(outcomes: list[str | None], risks: list[float], model: str = "a") -
             "tenure_periods": [12, 13] * (rows // 2),
             "risk_voluntary_4w": risks,
             "risk_involuntary_4w": 0.01,
+            "risk_contraction_4w": 0.02,
+            "contracted": pd.array([pd.NA] * rows, dtype="boolean"),
             "outcome_4w": pd.array(outcomes, dtype="str"),
         }
     )
@@ -139,6 +141,28 @@ def test_unknown_outcomes_are_left_out_and_another_cause_is_no_event() -> None:
     # Customers 0, 2 and 4 are in their first 13 periods.
     assert measured["newcomers"]["a"]["voluntary"]["4w"]["rows"] == 3
     assert list(measured["segments"]) == ["none"]
+
+
+def test_contraction_is_measured_where_it_is_known() -> None:
+    table = handmade(["stayed", "voluntary", "stayed", None], [0.1, 0.2, 0.3, 0.4])
+    assert "contraction" not in report(table, ["4w"], EVALUATION)
+    table["contracted"] = pd.array([True, False, False, pd.NA], dtype="boolean")
+    table["risk_contraction_4w"] = [0.3, 0.2, 0.1, 0.9]
+    cell = report(table, ["4w"], EVALUATION)["contraction"]["a"]
+    assert (cell["rows"], cell["events"]) == (3, 1)
+    assert cell["auroc"]["value"] == 1.0
+
+
+def test_who_left_did_not_contract_and_who_is_unknown_is_unknown() -> None:
+    table = example()[0].table
+    last = f"outcome_{MODEL.labels[-1]}"
+    left = table[last].isin(["voluntary", "involuntary"])
+    assert not table.loc[left, "contracted"].any()
+    assert table.loc[table[last].isna(), "contracted"].isna().all()
+    assert table.loc[table[last] == "stayed", "contracted"].mean() == pytest.approx(0.14, abs=0.05)
+    measured = example()[1]["contraction"]
+    assert measured["competing_risks"]["auroc"]["low"] > 0.55
+    assert measured["base_rate"]["auroc"]["value"] == pytest.approx(0.5, abs=0.05)
 
 
 def test_no_known_outcome_at_all_is_reported_and_not_raised() -> None:

@@ -6,9 +6,14 @@ import datetime as dt
 import functools
 import importlib
 import json
+import os
 import re
 import shutil
+import sqlite3
+import subprocess
+import sys
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from project import SMALL, STAGES, Project
+from project import ROOT, SMALL, STAGES, Project
 
 from data.clock import Clock
 from data.contracts import INSTANT, TABLES
@@ -387,11 +392,57 @@ def test_a_broken_playbook_stops_the_list(
     assert re.search(sentence, said), said
 
 
-def test_an_unreachable_mlflow_leaves_the_list_alone(project: Project) -> None:
-    project.set({"publish.tracking_uri": "http://127.0.0.1:9"})
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////nowhere/mlflow.db"])
+def test_an_unreachable_mlflow_leaves_the_list_alone(
+    project: Project, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     said = refused_as_command(project, "publish")
-    assert said.startswith("Error: MLflow at http://127.0.0.1:9 can't be written (")
+    assert said.startswith(f"Error: MLflow at {uri} can't be used (")
     assert said.endswith("then run dvc repro publish.")
+
+
+def test_a_locked_mlflow_leaves_the_list_alone(project: Project) -> None:
+    with closing(sqlite3.connect(project / "mlflow.db")) as store:
+        store.execute("create table something (x)")
+        store.execute("begin exclusive")
+        said = refused_as_command(project, "publish")
+    assert "can't be used (database is locked); the weekly list stands as it is" in said
+
+
+@pytest.mark.parametrize("room_kib", [40, 1500])
+def test_a_full_disk_leaves_the_list_alone(project: Project, room_kib: int) -> None:
+    """On a disk of its own that fills up while pictures are drawn, or MLflow writes."""
+    before = project.bytes_below("data/scores")
+    disk = project / "disk"
+    disk.mkdir()
+    script = f"""
+        mount -t tmpfs -o size=256m tmpfs {disk}
+        cp -a {project / "data"} {project / "reports"} {project / "params.yaml"} {disk}
+        cd {disk}
+        left=$(df -k --output=avail . | tail -1)
+        head -c $(( (left - {room_kib}) * 1024 )) /dev/zero > filler
+        {sys.executable} -m pipelines.publish
+        echo $? > {project / "code"}
+        rm -rf {project / "after"} && cp -a data/scores {project / "after"}
+    """
+    done = subprocess.run(  # noqa: S603 - the command is ours
+        ["unshare", "--mount", "sh", "-c", script],  # noqa: S607
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip(f"No disk of its own can be mounted here: {done.stderr}")
+    said = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert (project / "code").read_text() == "1\n", done.stderr
+    assert len(said) == 1
+    assert is_one_sentence(said[0])
+    assert "full" in said[0]
+    assert "Traceback" not in done.stderr
+    after = project.bytes_below("after")
+    assert [after[path.replace("data/scores", "after")] for path in before] == [*before.values()]
 
 
 def test_too_little_memory_is_one_sentence(project: Project) -> None:

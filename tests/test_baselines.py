@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from risk_world import LAST, MODEL, NAMES, SPLIT, risk_world, true_risks
 from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
-from models.baselines import logistic_learner, recency_learner
+from models.baselines import gradient_boosting_learner, logistic_learner, recency_learner
 from models.competing_risks import fit_risk_model
+from models.dataset import Selection
 from models.split import rolling_blocks
+
+
+def whole(X: np.ndarray) -> Selection:
+    return Selection(X, np.arange(len(X)))
+
 
 BLOCK = rolling_blocks(0, LAST, SPLIT)[0]
 
@@ -32,7 +40,7 @@ def test_the_recency_rule_by_hand() -> None:
     y = np.array([0, 0, 0, 1, 1, 0], bool)
     learner = recency_learner("seen", bins=2)
     assert learner is not None
-    scorer = learner(X, X, ("other", "seen"))(y, y, "voluntary")
+    scorer = learner(whole(X), whole(X), ("other", "seen"))(y, y, "voluntary")
     # The median of what is known is 1: bins "at most 1", "more than 1" and "never". The base rate
     # is 1/3, so that one churner in three rows is added to each.
     risk = expit(scorer.log_odds(X))
@@ -45,7 +53,7 @@ def test_the_recency_rule_takes_a_feature_that_is_never_known() -> None:
     y = np.arange(6) < 2
     learner = recency_learner("seen")
     assert learner is not None
-    scorer = learner(X, X, ("seen",))(y, y, "voluntary")
+    scorer = learner(whole(X), whole(X), ("seen",))(y, y, "voluntary")
     assert expit(scorer.log_odds(X)) == pytest.approx(np.full(6, 1 / 3))
 
 
@@ -75,6 +83,19 @@ def test_logistic_regression_takes_what_is_missing_infinite_or_constant() -> Non
     X[::3, 1], X[5, 1], X[:, 2], X[:, 3] = np.nan, np.inf, np.nan, 7.0
     learner = logistic_learner()
     assert learner is not None
-    scorer = learner(X, X, ("a", "b", "c", "d"))(y, y, None)
+    scorer = learner(whole(X), whole(X), ("a", "b", "c", "d"))(y, y, None)
     assert np.isfinite(scorer.log_odds(X)).all()
     assert np.corrcoef(scorer.log_odds(X), X[:, 0])[0, 1] > 0.9
+
+
+def test_gradient_boosting_of_scikit_learn_learns_repeats_and_takes_what_is_missing() -> None:
+    data = risk_world()
+    X = data.X.copy()
+    X[:, NAMES.index("noise_2")] = np.nan
+    data = dataclasses.replace(data, X=X)
+    learner = gradient_boosting_learner({"learning_rate": 0.1, "max_leaf_nodes": 7}, seed=1)
+    models = [fit_risk_model("trees", learner, data, BLOCK.slices, MODEL) for _ in range(2)]
+    risks, again = (model.predict(X, NAMES) for model in models)
+    assert (risks == again).all()
+    for cause in range(2):
+        assert np.corrcoef(risks[:, cause, 0], true_risks(X)[:, cause, 0])[0, 1] > 0.9

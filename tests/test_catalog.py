@@ -18,9 +18,8 @@ from features.catalog import (
     catalog,
     columns,
     document,
-    from_json,
 )
-from features.declare import Family, Feature, FeatureSettings, span
+from features.declare import Family, Feature, FeatureSettings, from_json, span
 
 SETTINGS = FeatureSettings((1, 4, 13, 26), ("login", "report"))
 FEATURES = catalog(SETTINGS.windows, SETTINGS.core_features, TABLES)

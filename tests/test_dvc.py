@@ -28,7 +28,8 @@ SHARED = Path(os.environ.get("CHURN_RISK_SHARED_DATA", ROOT.parent / "shared" / 
 OULAD = (
     'snapshot={as_of: "2014-05-19", horizons: [1, 2, 4], undo_days: 0, thin_every: 1}',
     "featurize.windows=[1,2,4]",
-    "train={stop_periods: 4, calibrate_periods: 4, test_periods: 4, min_events: 30}",
+    "train={stop_periods: 4, calibrate_periods: 4, test_periods: 2, test_blocks: 2}",
+    "train.min_events=30",
     "score.contact_cost=0",
 )
 NOTHING = "Data and pipelines are up to date."
@@ -74,6 +75,10 @@ class Clone:
 
     def dvc_done(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self._run(sys.executable, "-m", "dvc", *arguments, check=False)
+
+    def stage(self, module: str) -> subprocess.CompletedProcess[str]:
+        """Run a module of the pipeline that is no stage, as make does."""
+        return self._run(sys.executable, "-m", f"pipelines.{module}", check=False)
 
     def _run(
         self, *command: str, check: bool = True, at: Path | None = None
@@ -134,11 +139,18 @@ def test_a_second_run_runs_nothing_and_logs_nothing(clone: Clone) -> None:
     assert clone.git("status", "--porcelain") == ""
 
 
+def test_a_cached_state_is_published_again_when_told_to(clone: Clone) -> None:
+    before = clone.mlflow_runs()
+    assert stages_run(clone.dvc("repro", "--single-item", "--force", "publish")) == ["publish"]
+    assert clone.mlflow_runs() == before + 1
+
+
 def test_an_experiment_runs_what_it_changes_and_can_be_compared(clone: Clone) -> None:
     before = json.loads((clone / "reports/metrics.json").read_text())
-    said = clone.dvc("exp", "run", "--name", "leaves", "-S", "train.lightgbm.num_leaves=5")
-    assert stages_run(said) == ["train", "evaluate", "score", "publish"]
-    assert clone.mlflow_runs() == 2
+    runs = clone.mlflow_runs()
+    said = clone.dvc("exp", "run", "--name", "leaves", "-S", "train.lightgbm.num_leaves=9")
+    assert stages_run(said) == ["tune", "train", "evaluate", "score", "publish"]
+    assert clone.mlflow_runs() == runs + 1
     after = json.loads((clone / "reports/metrics.json").read_text())
     assert after != before
     shown = json.loads(clone.dvc("metrics", "show", "--json"))
@@ -192,6 +204,40 @@ def test_a_stage_that_fails_leaves_earlier_outputs_in_place(clone: Clone) -> Non
     assert project.bytes_below("data", "reports") == before
     clone.restore()
     assert NOTHING in clone.dvc("repro")
+
+
+def test_a_week_later_the_last_list_is_as_it_was_and_everyone_on_it_accounted_for(
+    clone: Clone,
+) -> None:
+    lists = clone / "lists/simulated"
+    try:
+        assert clone.stage("release").returncode == 0
+        (first,) = lists.iterdir()
+        before = {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}
+        # The list reads what was released, and the release says nothing new of itself.
+        assert stages_run(clone.dvc("repro")) == ["score"]
+        again = clone.stage("release")
+        assert again.returncode == 1
+        assert "has been handed out" in again.stderr
+        done = clone.stage("weekly")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert {path: path.read_bytes() for path in before} == before
+        _, second = sorted(lists.iterdir())
+        old, new, gone = (
+            pd.read_parquet(path)
+            for path in (first / "list.parquet", second / "list.parquet", second / "gone.parquet")
+        )
+        stayed = set(new.loc[~new["change"].isin(["new", "back"]), "customer_id"])
+        assert stayed | set(gone["customer_id"]) == set(old["customer_id"])
+        assert not stayed & set(gone["customer_id"])
+        clone.commit()
+        clone.dvc("exp", "run", "--name", "cheap", "-S", "score.contact_cost=1")
+        refused = clone.stage("release")
+        assert refused.returncode == 1
+        assert "result of the experiment cheap" in refused.stderr
+        assert len(list(lists.iterdir())) == 2
+    finally:
+        shutil.rmtree(lists, ignore_errors=True)
 
 
 def test_oulad_runs_to_a_list_on_real_behaviour(clone: Clone) -> None:

@@ -23,7 +23,7 @@ from features.measures import (
     Manifest,
     categories,
     event_table,
-    period_of,
+    first_seen,
     period_table,
 )
 
@@ -45,9 +45,13 @@ def log(name: str, *rows: dict) -> pa.Table:
 def measured(engine, name: str, *rows: dict, manifest: Manifest | None = None, clock=None) -> list:
     table = ibis.memtable(log(name, *rows))
     reduced = period_table(name, table, engine, clock or Clock(), manifest or Manifest())
-    return engine.connection.to_pyarrow(
+    return engine.to_arrow(
         reduced.order_by(["customer_id", "event_period", "visible_period"])
     ).to_pylist()
+
+
+def seen_in_order(table: pa.Table, engine) -> tuple[str, ...]:
+    return categories(first_seen(ibis.memtable(table), "feature", engine, Clock()).values())
 
 
 @given(
@@ -60,7 +64,7 @@ def test_periods_are_those_of_the_clock_to_the_microsecond(engine, instants, cut
     edge = clock.cutoff_us(cutoff)
     instants = np.array([*instants, edge - 1, edge, edge + 1])
     table = ibis.memtable({"us": instants})
-    found = engine.connection.to_pyarrow(table.select(p=period_of(table.us, clock)))
+    found = engine.to_arrow(table.select(p=clock.period_column(table.us)))
     assert found["p"].to_pylist() == clock.period_of(instants).tolist()
 
 
@@ -73,7 +77,7 @@ def test_every_measure_is_a_64_bit_integer_without_nulls(name, engine):
     if name in EVENTS:
         expressions.append(event_table(name, table, engine, Clock()))
     for expression in expressions:
-        found = engine.connection.to_pyarrow(expression)
+        found = engine.to_arrow(expression)
         for field in found.schema:
             if field.name not in ("customer_id", "event_id", "entity"):
                 assert field.type == pa.int64(), field
@@ -85,7 +89,7 @@ def test_sums_are_stored_as_integers_beyond_float_precision(engine, tmp_path):
     table = ibis.memtable(log("usage", {"count": big}, {"count": 1}))
     reduced = period_table("usage", table, engine, Clock(), Manifest())
     engine.write(reduced, tmp_path / "u", ["uses"])
-    found = engine.connection.to_pyarrow(engine.read(tmp_path / "u"))
+    found = engine.to_arrow(engine.read(tmp_path / "u"))
     assert found["uses"].to_pylist() == [big + 1]
 
 
@@ -96,8 +100,7 @@ def test_a_row_is_placed_by_its_event_and_seen_from_its_availability(engine):
         {"event_at": NEW_YEAR, "count": 1},
         {"event_at": NEW_YEAR + MICROSECOND, "count": 2},
         {"event_at": NEW_YEAR, "available_at": NEW_YEAR + MICROSECOND, "count": 4},
-        # Announced before it happened: it counts from the period in which it happens.
-        {"event_at": NEW_YEAR + MICROSECOND, "available_at": NEW_YEAR - 20 * DAY, "count": 8},
+        {"event_at": NEW_YEAR + MICROSECOND, "available_at": NEW_YEAR + 3 * DAY, "count": 8},
     )
     k = Clock().cutoff_on(NEW_YEAR.date())
     found = [(r["event_period"], r["visible_period"], r["uses"]) for r in rows]
@@ -123,19 +126,19 @@ def test_categories_come_in_order_of_first_availability_ties_by_name(engine):
         {"feature": "a", "available_at": NEW_YEAR + DAY},
         {"feature": "b", "event_at": NEW_YEAR - DAY, "available_at": NEW_YEAR + 2 * DAY},
     )
-    assert categories(ibis.memtable(table), "feature", engine) == ("z", "a", "b")
+    assert seen_in_order(table, engine) == ("z", "a", "b")
 
 
 def test_categories_beyond_the_bits_share_the_last_one(engine):
     rows = [{"feature": f"f{i:03}", "available_at": NEW_YEAR + i * MICROSECOND} for i in range(70)]
-    found = categories(ibis.memtable(log("usage", *rows)), "feature", engine)
+    found = seen_in_order(log("usage", *rows), engine)
     assert found == tuple(f"f{i:03}" for i in range(OTHER_BIT))
     table = measured(engine, "usage", *rows, manifest=Manifest(found))
     mask = np.bitwise_or.reduce([row["features"] for row in table])
     assert mask == (1 << 63) - 1  # 62 of their own and one for the eight others
     # A category that appears later renumbers none of the earlier ones.
     later = [*rows, {"feature": "aaa", "available_at": NEW_YEAR + DAY}]
-    assert categories(ibis.memtable(log("usage", *later)), "feature", engine) == found
+    assert seen_in_order(log("usage", *later), engine) == found
 
 
 def test_concentration_and_core_columns_follow_the_manifest(engine):
@@ -211,7 +214,8 @@ def test_phrases_of_leaving_and_frustration_in_four_languages(text, leaving, fru
 def test_phrases_stay_in_the_syntax_that_all_engines_share():
     for pattern in (phrases.LEAVING, phrases.FRUSTRATION, *phrases.TOPICS.values()):
         re.compile(pattern)
-        assert not re.search(r"\(\?|\\[1-9pPkK]", pattern)
+        # Engines differ in what \b takes for a letter and in what a dot takes for a line's end.
+        assert not re.search(r"\(\?|\\[1-9pPkKbBwW]|\.", pattern)
         assert pattern == pattern.lower()
 
 
@@ -224,5 +228,5 @@ def test_of_events_at_the_same_instant_the_kind_decides_then_the_id(engine):
     )
     events = event_table("tickets", ibis.memtable(rows), engine, Clock())
     ordered = events.order_by(["customer_id", "event_us", "kind", "event_id"])
-    kinds = engine.connection.to_pyarrow(ordered)["kind"].to_pylist()
+    kinds = engine.to_arrow(ordered)["kind"].to_pylist()
     assert [KINDS["tickets"][kind] for kind in kinds] == ["opened", "replied", "solved"]

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.optimize import brentq
 from scipy.special import expit, logit
+from scipy.stats import beta as beta_distribution
 from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 
 from models import metrics
-from models.metrics import METRICS, Sample, Scored
+from models.metrics import METRICS, Campaign, Sample, Scored, expected_profit
 
 # Few distinct values, so that ties are common.
 tied_risks = arrays.arrays(float, 40, elements=st.sampled_from([0.0, 0.01, 0.02, 0.1, 0.5, 1.0]))
@@ -105,6 +106,33 @@ def test_bins_are_of_equal_mass_but_for_ties_and_hold_every_row(
         assert len(set(rows.bin[risk == value])) == 1
     distinct = scored(y, np.arange(40) / 40, bins=5)
     assert [one["rows"] for one in metrics.reliability(distinct)] == [8] * 5
+
+
+def test_the_expected_profit_is_the_best_share_for_every_rate_of_success() -> None:
+    random = np.random.default_rng(0)
+    risk = np.round(random.beta(1, 5, 300), 2)
+    y = random.random(300) < risk
+    terms = Campaign(value=20_000, offer_cost=1_000, contact_cost=100, alpha=6, beta=14)
+    rows = scored(y, risk, campaign=terms)
+
+    def best(success: float) -> float:
+        shares = [risk >= least for least in (*np.unique(risk), 2)]
+        return max(
+            np.sum(np.where(y[share], success * 19_000 - 100, -1_100.0)) for share in shares
+        ) / len(y)
+
+    middles = beta_distribution(6, 14).ppf((np.arange(1000) + 0.5) / 1000)
+    expected = np.mean([best(success) for success in middles])
+    assert expected_profit(Sample.whole(rows)) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_expected_profit_of_two_customers_by_hand() -> None:
+    # Success is all but certain to be 1/2: the churner brings 0.5 * (100 - 20) - 10 = 30; the other
+    # would cost 20 + 10, so that ranked above the churner it takes the profit away.
+    terms = Campaign(value=100, offer_cost=20, contact_cost=10, alpha=1e6, beta=1e6)
+    for risk, profit in (([0.9, 0.1], 30 / 2), ([0.1, 0.9], 0.0)):
+        rows = scored(np.array([True, False]), np.array(risk), campaign=terms)
+        assert expected_profit(Sample.whole(rows)) == pytest.approx(profit, abs=0.02)
 
 
 def test_the_weekly_list_by_hand() -> None:

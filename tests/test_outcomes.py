@@ -33,6 +33,7 @@ from data.snapshots import (
     choose_as_of,
     choose_cutoffs,
     contract_snapshots,
+    later_mrr,
     payment_revenue,
     snapshot_cells,
     thinning_phase,
@@ -95,6 +96,15 @@ class World:
     def outcomes(self, weeks: int, customer: str = "a") -> list[str | None]:
         found = self.outcome(weeks, customer)
         return [found[f"outcome_{x}"] or found[f"null_reason_{x}"] for x in ("4w", "8w", "13w")]
+
+    def later(self, weeks: int, periods: int) -> int | None:
+        """MRR so many periods after a cutoff of customer a."""
+        spans = contract_spans(self.events, CLOCK, self.as_of)
+        phase = np.zeros(len(self.names), dtype=np.int64)
+        cutoffs = CutoffRange(k(0), self.as_of, 1)
+        found = later_mrr(self.events, spans, cutoffs, phase, periods, CLOCK)
+        mine = found[(found["customer"] == 0) & (found["cutoff"] == k(weeks))]
+        return int(mine["mrr_later"].iloc[0]) if len(mine) else None
 
 
 @pytest.fixture
@@ -438,3 +448,23 @@ def test_rows_of_no_use_are_silence(tmp_path: Path, engine: Engine) -> None:
     log = engine.read(write_logs(tmp_path, {"usage": rows})["usage"])
     use = read_use_periods(log, np.array(["a"], dtype=object), CLOCK, us(9), engine)
     assert list(use.period) == [k(1)]
+
+
+def test_later_mrr_is_that_of_all_subscriptions_live_at_the_end_of_the_horizon(world: Any) -> None:
+    made = world(
+        [
+            event("activated", 0, mrr=1000),
+            event("activated", 0, "a", "add-on", mrr=300),
+            event("plan_changed", 10.5, mrr=800),
+            event("cancelled", 12.5, "a", "add-on", cause="voluntary"),
+            event("cancelled", 20.5, cause="voluntary"),
+        ],
+        30,
+    )
+    # 13 weeks after weeks 0, 5 and 10 the plan is cheaper and the add-on gone; before, neither.
+    assert made.later(5, 4) == 1300
+    assert made.later(5, 6) == 1100
+    assert made.later(5, 13) == made.later(0, 13) == 800
+    # Who has left pays nothing later, and so has no later MRR; nor has a time after the log.
+    assert made.later(10, 13) is None
+    assert made.later(20, 13) is None

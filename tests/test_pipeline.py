@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from project import ROOT, SMALL, STAGES, Project
@@ -15,7 +19,15 @@ from project import ROOT, SMALL, STAGES, Project
 from data.contracts import CAUSES, TABLES
 from models.boosters import load_model, model_digest
 from models.explain import explain
+from pipelines import evaluate, scoreboard
+from pipelines.dataset import load_history
+from pipelines.description import description
+from pipelines.params import load_params
+from pipelines.settings import model_settings
 from pipelines.summary import summary
+
+if TYPE_CHECKING:
+    from models.dataset import RiskData
 
 # MLflow and the libraries below it warn of each other's old names.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -97,22 +109,176 @@ def test_evaluation_writes_scored_snapshots_whose_outcomes_were_known_in_time(
     assert scored["cutoff"].max() + pd.Timedelta(weeks=13 + 3) <= as_of
 
 
+def numbers(values: Any, path: str = "") -> dict[str, float]:
+    """Every number in nested figures, by its path."""
+    if isinstance(values, dict):
+        return {
+            k: v for name, one in values.items() for k, v in numbers(one, f"{path}/{name}").items()
+        }
+    return {path[1:]: float(values)} if isinstance(values, int | float) else {}
+
+
+def test_the_sealed_block_is_scored_on_demand_alone_and_after_the_open_ones(done: Project) -> None:
+    stored = pq.read_table(done / "data/backtest/test_scores.parquet")
+    with done.inside():
+        sealed = evaluate.sealed_scores(load_params())
+    assert sealed.schema.names == stored.schema.names
+    assert pc.min(sealed["cutoff"]).as_py() > pc.max(stored["cutoff"]).as_py()
+    assert set(sealed["block"].to_pylist()) == {1}
+    assert set(stored["block"].to_pylist()) == {0}
+    keys = sealed.select(["customer_id", "cutoff"]).to_pandas()
+    assert not keys.duplicated().any()
+    assert keys.equals(keys.sort_values(["customer_id", "cutoff"]))
+
+
+def test_scores_hold_the_risk_of_contraction_and_the_loss_expected_of_all(done: Project) -> None:
+    scores = pd.read_parquet(done / "data/scores/scores.parquet")
+    share = load_model(done / "data/model").contraction
+    assert share is not None
+    leaves = scores["risk_voluntary_13w"] + scores["risk_involuntary_13w"]
+    less = scores["risk_contraction_13w"]
+    assert (less > 0).all()
+    assert (leaves + less < 1).all()
+    expected = (leaves + share.lost_share * less) * scores["mrr"]
+    assert np.allclose(scores["expected_loss_13w"], expected)
+    table = pd.read_parquet(done / "data/backtest/test_scores.parquet")
+    assert table["contracted"].dropna().mean() == pytest.approx(less.mean(), rel=0.5)
+
+
+def test_a_small_memory_thins_snapshots_by_hash_and_a_smaller_one_more(done: Project) -> None:
+    with done.inside():
+        clock, names = load_params().clock.clock, ("4w", "8w", "13w")
+        whole, half, fifth = (load_history(clock, names, limit) for limit in ("1TB", "5MB", "2MB"))
+
+    def keys(data: RiskData) -> set[tuple[str, int]]:
+        return set(zip(data.customer_id, data.cutoff, strict=True))
+
+    assert keys(fifth) < keys(half) < keys(whole)
+    assert half.X.nbytes == pytest.approx(5e6, rel=0.05)
+    known = (whole.outcome[:, 0] > 0).mean()
+    assert (half.outcome[:, 0] > 0).mean() == pytest.approx(known, rel=0.3)
+
+
+def test_tuning_is_off_unless_asked_for_and_then_what_it_finds_is_used(
+    done: Project, tmp_path: Any
+) -> None:
+    with done.inside():
+        assert json.loads(Path("reports/tuning.json").read_text()) == {"lightgbm": {}, "trials": []}
+    other = Project(tmp_path / "tuned", SMALL | {"tune.trials": 2, "tune.folds": 1})
+    for folder in ("snapshots", "features"):
+        shutil.copytree(done / f"data/{folder}", other / f"data/{folder}")
+    other.run("tune")
+    found = json.loads((other / "reports/tuning.json").read_text())
+    assert len(found["trials"]) == 2
+    assert found["lightgbm"] == min(found["trials"], key=lambda one: one["loss"])["params"]
+    found["lightgbm"] = {"num_leaves": 3}
+    (other / "reports/tuning.json").write_text(json.dumps(found))
+    with other.inside():
+        settings = model_settings(load_params(), {})
+    assert settings.lightgbm["num_leaves"] == 3
+
+
+def test_a_planted_leak_and_a_cause_with_too_few_events_are_told_on_the_page(
+    done: Project, tmp_path: Any
+) -> None:
+    leaky = Project(tmp_path / "leaky", SMALL | {"train.min_events": 100})
+    for folder in ("clean", "snapshots", "features"):
+        shutil.copytree(done / f"data/{folder}", leaky / f"data/{folder}")
+    (leaky / "reports").mkdir()
+    shutil.copy(done / "reports/snapshots.json", leaky / "reports")
+    outcome = pq.read_table(leaky / "data/snapshots/outcomes.parquet")["outcome_4w"]
+    path = leaky / "data/features/features.parquet"
+    features = pq.read_table(path)
+    column = features.schema.get_field_index("uses_1w")
+    leak = pc.fill_null(pc.equal(outcome, "voluntary"), fill_value=False)
+    leak = leak.cast(features.schema.field(column).type)
+    pq.write_table(features.set_column(column, "uses_1w", leak), path)
+    leaky.run("train", "score")
+    page = (leaky / "data/scores/list.html").read_text()
+    assert "voluntary churn in periods 1 to 4: too good to be true: AUROC" in page
+    assert "involuntary churn in periods 1 to 4" in page
+    assert "learned from both causes together" in page
+    assert "too good to be true" not in (done / "data/scores/list.html").read_text()
+    model = load_model(leaky / "data/model")
+    evaluation = json.loads((done / "reports/evaluation/evaluation.json").read_text())
+    evaluation["notes"] = [{"model": model.name, "note": note} for note in model.notes]
+    tags = {"source": "simulated", "cutoff": "2023-12-25"}
+    told = description(evaluation, tags, {"snapshot.thin_every": 4}, {}, None, ())
+    assert all(f"- {note}" in told for note in model.notes)
+
+
+def test_the_scoreboard_tunes_and_measures_every_rival_that_can_run(
+    done: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoreboard, "COX", (done / "no-python", done / "no-script"))
+    with done.inside():
+        text = scoreboard.section("A small world", 1)
+    for rival in (
+        "gradient boosting",
+        "logistic regression",
+        "recency rule",
+        "base rate",
+        "oracle",
+    ):
+        assert text.count(f"| {rival} | ") == 7  # the comparison, and a table a cause and horizon
+    assert "cox" not in text
+    assert "tuned with 1 trials" in text
+    control = text.split("### Control: shuffled outcomes")[1]
+    # Whether it is 0.5 is tested where there are more churners than in so small a world.
+    assert len(re.findall(r"^- \w+ \d+w: 0\.\d{3} \(", control, re.MULTILINE)) == 6
+
+
 def test_mlflow_holds_the_metrics_of_the_metrics_files(done: Project) -> None:
     from mlflow import MlflowClient  # noqa: PLC0415
 
     client = MlflowClient(f"sqlite:///{done.folder / 'mlflow.db'}")
     published = json.loads((done / "reports/published.json").read_text())
-    logged = client.get_run(published["run_id"]).data
-    metrics = json.loads((done / "reports/metrics.json").read_text())["test"]
-    for cause in CAUSES:
-        for label, figures in metrics[cause].items():
-            for name, value in figures.items():
-                if value is not None and "minus" not in name:
-                    assert logged.metrics[f"test/{cause}/{label}/{name}"] == value
-    assert logged.params["train.lightgbm.num_leaves"] == "7"
-    assert logged.tags["model_digest"] == model_digest(done / "data/model")
+    parent = client.get_run(published["run_id"])
+    runs = client.search_runs([parent.info.experiment_id])
+    children = [run for run in runs if run.info.run_id != parent.info.run_id]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    named = {run.data.tags["mlflow.runName"]: run.data.metrics for run in children}
+    # What every rival has in common with the model stands on the parent as the model's.
+    logged = {k: v for metrics in named.values() for k, v in metrics.items()} | parent.data.metrics
+    read = {
+        name: json.loads((done / f"reports/{name}.json").read_text())
+        for name in ("metrics", "quality", "snapshots")
+    }
+    expected = numbers(read.pop("metrics")) | numbers(read)
+    assert len(expected) > 150
+    assert {name: logged.get(name) for name in expected} == expected
+    evaluation = json.loads((done / "reports/evaluation/evaluation.json").read_text())
+    baseline = evaluation["pooled"]["base_rate"]["voluntary"]["4w"]["log_loss"]["value"]
+    assert named["baseline base_rate"]["test/voluntary/4w/log_loss"] == baseline
+    curve = client.get_metric_history(published["run_id"], "week/voluntary/4w/log_loss")
+    weekly = [week["competing_risks"]["voluntary"]["4w"] for week in evaluation["weeks"].values()]
+    assert [point.value for point in curve] == [cell["log_loss"] for cell in weekly]
+    steps = [point.step for point in curve]
+    assert steps == list(range(steps[0], steps[0] + len(weekly)))
+    assert parent.data.params["train.lightgbm.num_leaves"] == "5"
+    assert parent.data.tags["model_digest"] == model_digest(done / "data/model")
     version = client.get_model_version_by_alias("churn-risk-simulated", "challenger")
     assert str(version.version) == published["model_version"]
+
+
+def test_the_description_reads_like_a_review(done: Project) -> None:
+    from mlflow import MlflowClient  # noqa: PLC0415
+
+    published = json.loads((done / "reports/published.json").read_text())
+    client = MlflowClient(f"sqlite:///{done.folder / 'mlflow.db'}")
+    note = client.get_run(published["run_id"]).data.tags["mlflow.note.content"]
+    headings = [line[4:] for line in note.splitlines() if line.startswith("### ")]
+    assert headings == [
+        "What changed since the champion",
+        "The figures that matter",
+        "What to look at",
+        "Known limits",
+    ]
+    assert "There is no champion yet" in note
+    figure = json.loads((done / "reports/metrics.json").read_text())["test"]["voluntary"]["4w"]
+    assert f"| log loss | {figure['log_loss']:.5f} (" in note
+    pictures = {item.path for item in client.list_artifacts(published["run_id"], "pictures")}
+    assert len(pictures) == 10
 
 
 def test_the_registered_model_gives_the_scores_of_the_list(done: Project) -> None:

@@ -461,7 +461,7 @@ def test_threads_change_no_byte(tmp_path: Path) -> None:
             validate(tmp_path / "raw", out / "clean", out / "quarantine", engine, Clock(), LENIENT)
         found.append({p.relative_to(out): p.read_bytes() for p in sorted(out.rglob("*.*"))})
     assert found[0] == found[1]
-    assert len(found[0]) == 5
+    assert len(found[0]) == 6
 
 
 @pytest.fixture

@@ -14,20 +14,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from risk_world import LAST, MODEL, NAMES, SPLIT, risk_world, true_risks
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from data.errors import BadInputError
+from models import boosters
 from models.baselines import logistic_learner
 from models.boosters import NAME, booster_learner, load_model, model_digest, save_model
 from models.competing_risks import (
     LARGEST_SUM,
-    Learner,
     ModelSettings,
     RiskModel,
     compose,
     fit_risk_model,
 )
-from models.dataset import UNKNOWN, RiskData, outcome_codes, outcome_names
+from models.dataset import UNKNOWN, RiskData, Selection, outcome_codes, outcome_names
+from models.hazards import Learner
+from models.plausibility import Limits
 from models.split import Span, refit_block, rolling_blocks
 
 if TYPE_CHECKING:
@@ -62,13 +65,14 @@ class Spy:
     """A learner that remembers what it is shown; its log-odds are 0."""
 
     size = "nothing"
+    strongest = None
 
     def __init__(self) -> None:
         self.rows: list[tuple[np.ndarray, np.ndarray]] = []
         self.events: list[tuple[np.ndarray, np.ndarray, str | None]] = []
 
-    def __call__(self, X_train: np.ndarray, X_stop: np.ndarray, _: tuple[str, ...]) -> object:
-        self.rows.append((X_train, X_stop))
+    def __call__(self, train: Selection, stop: Selection, _: tuple[str, ...]) -> object:
+        self.rows.append((train.copy(), stop.copy()))
         return self.fit
 
     def fit(self, y_train: np.ndarray, y_stop: np.ndarray, cause: str | None) -> Spy:
@@ -168,9 +172,14 @@ def test_risks_are_near_the_truth() -> None:
 
 def test_shuffled_outcomes_teach_nothing() -> None:
     data = risk_world()
-    shuffled = data.outcome[np.random.default_rng(0).permutation(len(data))]
-    shuffled[data.outcome == UNKNOWN] = UNKNOWN
-    model = fitted(with_outcome(data, shuffled))
+    control = data.shuffled(seed=0)
+    for cutoff in (0, 30, LAST):
+        rows = data.cutoff == cutoff
+        before, after = (np.sort(one.outcome[rows], axis=0) for one in (data, control))
+        assert (before == after).all()
+    assert (control.outcome != data.outcome).any()
+    shuffled = control.outcome
+    model = fitted(control)
     assert BLOCK.test
     test = data.take(BLOCK.test.holds(data.cutoff))
     for code, cause in ((1, 0), (2, 1)):
@@ -215,7 +224,106 @@ def test_no_rows_get_no_risks() -> None:
     assert model.predict(data.X[:0], NAMES).shape == (0, 2, 3)
 
 
+# --- contraction
+
+
+def test_contraction_is_learned_from_who_stayed_and_adds_to_the_expected_loss() -> None:
+    _, model = example()
+    fresh = risk_world(seed=1)
+    risks = model.predict(fresh.X, NAMES)
+    less = model.contraction_risk(fresh.X, risks)
+    stays = 1 - risks[:, :, -1].sum(axis=1)
+    assert (less > 0).all()
+    assert (less < stays).all()
+    truth = (1 - true_risks(fresh.X)[:, :, -1].sum(axis=1)) * expit(-2 + 0.8 * fresh.X[:, 2])
+    assert np.corrcoef(less, truth)[0, 1] > 0.8
+    assert less.mean() == pytest.approx(truth.mean(), rel=0.1)
+    assert model.contraction is not None
+    assert model.contraction.lost_share == pytest.approx(0.5, abs=0.01)
+    loss = model.expected_loss(risks, less, fresh.mrr)
+    assert loss == pytest.approx((1 - stays + model.contraction.lost_share * less) * fresh.mrr)
+
+
+def test_where_no_later_mrr_is_known_there_is_no_risk_of_contraction(tmp_path: Path) -> None:
+    data = risk_world(100)
+    unknown = np.full(len(data), UNKNOWN, np.int64)
+    model = fitted(dataclasses.replace(data, mrr_later=unknown))
+    save_model(model, tmp_path / "model")
+    model = load_model(tmp_path / "model")
+    risks = model.predict(data.X, NAMES)
+    less = model.contraction_risk(data.X, risks)
+    assert np.isnan(less).all()
+    assert model.expected_loss(risks, less, data.mrr) == pytest.approx(
+        risks[:, :, -1].sum(axis=1) * data.mrr
+    )
+
+
+# --- too good to be true
+
+
+LIMITS = Limits(
+    auroc={"voluntary": 0.9, "involuntary": 0.95},
+    feature_share=0.98,
+    settled_by={"involuntary": "failed_payments"},
+)
+
+
+def test_an_honest_model_is_not_suspected() -> None:
+    # In a world this small one feature may well carry a cause: only the ranking can be too good.
+    limits = dataclasses.replace(LIMITS, feature_share=1.01)
+    assert fitted(example()[0], dataclasses.replace(MODEL, limits=limits)).notes == ()
+
+
+@pytest.mark.parametrize(("code", "cause"), [(1, "voluntary"), (2, "involuntary")])
+def test_a_planted_leak_is_suspected_by_its_name(code: int, cause: str) -> None:
+    data, _ = example()
+    X = data.X.copy()
+    X[:, NAMES.index("noise_2")] = data.outcome[:, 0] == code
+    # Too few leave without owing a payment in so small a world: here, all of them count.
+    limits = dataclasses.replace(LIMITS, settled_by={})
+    leaky = fitted(dataclasses.replace(data, X=X), dataclasses.replace(MODEL, limits=limits))
+    said = [note for note in leaky.notes if "noise_2" in note]
+    assert len(said) == 2
+    assert all(note.startswith(f"{cause} churn in periods 1 to 2: too good") for note in said)
+    assert "AUROC 1.000" in said[0]
+    assert "noise_2 carries 100% of the skill" in said[1]
+
+
+def test_what_a_failed_payment_foretells_is_no_feat() -> None:
+    # Whoever owes a failed payment leaves, nobody else does: known, and not suspicious.
+    data, _ = example()
+    outcome = data.outcome.copy()
+    X = data.X.copy()
+    owes = np.random.default_rng(3).random(len(data)) < 0.1
+    X[:, 1] = owes
+    outcome[outcome == 2] = 0
+    outcome[owes[:, None] & (outcome == 0)] = 2
+    chance = np.random.default_rng(4).random(len(data)) < 0.01
+    outcome[(chance & ~owes)[:, None] & (outcome == 0)] = 2
+    settings = dataclasses.replace(MODEL, limits=LIMITS)
+    changed = dataclasses.replace(with_outcome(data, outcome), X=X)
+    said = "involuntary churn in periods 1 to 2: too good"
+    assert not any(note.startswith(said) for note in fitted(changed, settings).notes)
+    everywhere = dataclasses.replace(LIMITS, settled_by={})
+    notes = fitted(changed, dataclasses.replace(settings, limits=everywhere)).notes
+    assert any(note.startswith(said) and "failed_payments carries" in note for note in notes)
+
+
 # --- the same to the bit
+
+
+def test_streamed_rows_teach_the_same_from_process_to_process_and_bin_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, whole = example()
+    monkeypatch.setattr(boosters, "_BINNED_BY", 2000)
+    monkeypatch.setattr(boosters, "_BATCH", 300)
+    streamed = fitted(data)
+    assert digest(fitted(data), tmp_path / "again") == digest(streamed, tmp_path / "streamed")
+    # The bins are cut by a part of the rows, so that the trees differ a little, and only a little.
+    one, other = (model.predict(data.X, NAMES) for model in (whole, streamed))
+    assert (one != other).any()
+    assert np.corrcoef(one[:, 0, 0], other[:, 0, 0])[0, 1] > 0.98
 
 
 def test_a_rerun_and_another_number_of_threads_give_the_same_model(tmp_path: Path) -> None:
@@ -235,17 +343,21 @@ def test_a_saved_model_scores_the_same_in_another_process(tmp_path: Path) -> Non
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == sorted(
         ["model.json"]
         + [f"model_{c}_{h}.txt" for c in ("voluntary", "involuntary") for h in MODEL.labels]
+        + ["model_contraction_6w.txt"]
     )
     np.save(tmp_path / "X.npy", data.X[:500])
     code = (
         "import sys, pathlib, numpy as np; from models.boosters import load_model\n"
         "folder = pathlib.Path(sys.argv[1]); model = load_model(folder / 'model', threads=2)\n"
         "risks = model.predict(np.load(folder / 'X.npy'), model.feature_names)\n"
-        "np.save(folder / 'risks.npy', risks)"
+        "np.save(folder / 'risks.npy', risks)\n"
+        "less = model.contraction_risk(np.load(folder / 'X.npy'), risks)\n"
+        "np.save(folder / 'less.npy', less)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120)  # noqa: S603
     risks = np.load(tmp_path / "risks.npy")
     assert (risks == model.predict(data.X[:500], NAMES)).all()
+    assert (np.load(tmp_path / "less.npy") == model.contraction_risk(data.X[:500], risks)).all()
     loaded = load_model(tmp_path / "model")
     assert (loaded.slices, loaded.labels) == (model.slices, model.labels)
     assert digest(loaded, tmp_path / "saved-again") == digest(model, tmp_path / "model")
@@ -307,7 +419,8 @@ def test_too_few_of_both_causes_get_the_base_rate(tmp_path: Path) -> None:
     data = risk_world(100)
     few = dataclasses.replace(MODEL, min_events=10_000)
     model = fitted(data, few)
-    assert len(model.notes) == 6
+    assert len(model.notes) == 7
+    assert model.notes[-1].startswith("contraction: ")
     assert all("base rate used" in note for note in model.notes)
     risks = model.predict(data.X, NAMES)
     assert (risks == risks[0]).all()

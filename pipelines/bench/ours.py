@@ -11,27 +11,30 @@ import json
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data.clock import Clock
 from data.engine import Engine, open_engine
+from data.files import replaced_folder
 from data.sources.simulated import simulate
-from features.build import blocks, build_features, measure, read_keys
+from features.build import BlockFeatures, build_features, customer_blocks
 from features.declare import FeatureSettings
 from features.derive import bit_count
 from features.engagement import daily
-from features.measures import KEY, Manifest, categories, period_table
+from features.periods import Periods, measure
 from pipelines.bench.peers import SECOND, measured
 from pipelines.ingest import world_settings
 from pipelines.params import load_params
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from features.known import Known
     from features.roll import Integers
@@ -72,29 +75,41 @@ def aggregates(task: Task) -> dict[str, Any]:
         tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch,
         contextlib.ExitStack() as stack,
     ):
-        periods = Path(scratch)
-        usage = engine.read(Path(task["usage"]))
-        manifest = Manifest(categories(usage, "feature", engine))
-        table = period_table("usage", usage, engine, clock, manifest).select(*KEY, *MEASURED)
-        engine.write(table, periods / "usage.parquet", KEY)
+        periods, snapshots = Path(scratch), Path(task["snapshots"])
+        measure({"usage": Path(task["usage"])}, periods, engine, clock, (), only=MEASURED)
         laps.end("measure")
-        keys = read_keys(Path(task["snapshots"]), Path(task["customers"]), engine)
+        start = {"usage": Periods(periods).start("usage")}
+        read = BlockFeatures(
+            snapshots, Path(task["customers"]), periods, start, (), settings, clock
+        )
         writer = None
-        for mine, known in blocks(keys, ["usage"], periods, settings, clock):
-            columns = {name: values for w in windows for name, values in _window(known, w)}
-            for name, values in columns.items():
-                sums[name] = sums.get(name, 0) + int(values.sum())
+        blocks = customer_blocks(snapshots, engine)
+        for table in engine.map_blocks(partial(_aggregated, read, windows), blocks):
+            for name in table.column_names[2:]:
+                sums[name] = sums.get(name, 0) + pc.sum(table[name]).as_py()
             laps.end("roll")
             if "target" in task:
-                names = pa.array(mine["customer_id"]).cast(pa.string())
-                floats = {name: values.astype(np.float32) for name, values in columns.items()}
-                rows = pa.table({"customer_id": names, "cutoff_us": mine["cutoff_us"]} | floats)
+                rows = table.cast(
+                    pa.schema(
+                        [*table.schema][:2]
+                        + [(name, pa.float32()) for name in table.column_names[2:]]
+                    ),
+                    safe=False,
+                )
                 writer = writer or stack.enter_context(
                     pq.ParquetWriter(task["target"], rows.schema, compression="zstd")
                 )
                 writer.write_table(rows)
                 laps.end("write")
     return {"sums": sums, "stages": laps.seconds}
+
+
+def _aggregated(read: BlockFeatures, windows: Sequence[int], block: tuple[str, str]) -> pa.Table:
+    """Keys and aggregates of a block of customers."""
+    known = read.known(*block)
+    columns = {name: values for w in windows for name, values in _window(known, w)}
+    customer = known.customers.take(pa.array(known.cell_customer))
+    return pa.table({"customer_id": customer, "cutoff_us": known.cutoff_us} | columns)
 
 
 def _window(known: Known, window: int) -> list[tuple[str, Integers]]:
@@ -114,11 +129,11 @@ def _window(known: Known, window: int) -> list[tuple[str, Integers]]:
 
 
 def measures(task: Task) -> dict[str, Any]:
-    """Measure all logs in the folder ``clean``, onto what lies in ``periods`` already."""
+    """Measure all logs in the folder ``clean``, extending what lies in ``periods`` already."""
     params = load_params()
-    settings = FeatureSettings(params.featurize.windows, params.featurize.core_features)
-    with _engine(task) as engine:
-        measure(_tables(task), Path(task["periods"]), engine, params.clock.clock, settings)
+    periods, core = Path(task["periods"]), params.featurize.core_features
+    with _engine(task) as engine, replaced_folder(periods) as target:
+        measure(_tables(task), target, engine, params.clock.clock, core, earlier=periods)
     return {}
 
 

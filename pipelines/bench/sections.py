@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import BadInputError
+from pipelines.bench.training import ROWS, measurements
 from pipelines.bench.worlds import FOLDER, snapshots, tenth, until, world
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ PEERS_PYTHON = Path(".venv-bench/bin/python")
 PEERS = Path(__file__).parent / "peers.py"
 # With so many weeks a customer has about 200 rows of usage: 100,000 customers have 20 million.
 CUSTOMERS, WEEKS, CUTOFFS = 100_000, 60, 27
+# Of these customers with so many weeks it takes over 100 million rows.
+MANY, FEW_WEEKS = 1_000_000, 40
 WINDOWS = (1, 4, 8, 13)
 MORE_WINDOWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13)
 # Contenders, and how often each runs.
@@ -99,10 +102,10 @@ def peers(params: Params, *, full: bool) -> list[Row]:
 
 def events(params: Params, *, full: bool) -> list[Row]:
     """Ours on worlds with ever more customers, and so events."""
-    sizes = (10_000, 100_000, 500_000) if full else (10_000, 30_000, 100_000)
+    sizes = (20_000, 200_000, MANY) if full else (10_000, 30_000, 100_000)
     rows = []
     for customers in sizes:
-        of = world(customers, WEEKS, params)
+        of = world(customers, FEW_WEEKS, params)
         with tempfile.TemporaryDirectory(dir=FOLDER) as scratch:
             task = task_of(of, params) | {"target": f"{scratch}/features.parquet"}
             run = _median([process("ours", task) for _ in range(3 if customers <= 100_000 else 1)])
@@ -146,8 +149,8 @@ def week(params: Params, *, full: bool) -> list[Row]:
 
 def families(params: Params, *, full: bool) -> list[Row]:
     """Every feature of every customer at the newest cutoff."""
-    customers, weeks = (1_000_000, 27) if full else (CUSTOMERS // 5, 27)
-    of = world(customers, weeks, params)
+    customers = MANY if full else CUSTOMERS // 5
+    of = world(customers, FEW_WEEKS, params)
     task = {
         "clean": str(of.folder),
         "snapshots": str(snapshots(of, 1, params)),
@@ -156,6 +159,12 @@ def families(params: Params, *, full: bool) -> list[Row]:
     run = process("families", task)
     sizes = {"customers": customers, "usage_rows": of.rows("usage")}
     return [sizes | {"features": run["found"]["features"]} | _figures(run)]
+
+
+def training(params: Params, *, full: bool) -> list[Row]:
+    """Training beside bare LightGBM, scoring, and reasons for the listed."""
+    del params
+    return measurements() if full else measurements(ROWS // 20)
 
 
 def simulated(params: Params, *, full: bool) -> list[Row]:
@@ -188,5 +197,6 @@ SECTIONS: dict[str, Callable[..., list[Row]]] = {
     "windows": windows,
     "week": week,
     "families": families,
+    "training": training,
     "simulated": simulated,
 }

@@ -12,11 +12,12 @@ import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.contracts import INSTANT, TABLES
+from data.arrivals import arrivals, write_arrivals
+from data.contracts import INSTANT
 from data.files import replaced, replaced_folder
-from data.quality import LOG_ORDER, QualitySettings, validate
+from data.quality import QualitySettings, validate
 from data.sources.simulated import simulate
-from features.measures import timed
+from features.measures import MEASURES
 from pipelines.ingest import world_settings
 
 if TYPE_CHECKING:
@@ -79,13 +80,7 @@ def _make(customers: int, weeks: int, folder: Path, params: Params) -> None:
     )
     with params.engine.open() as engine:
         validate(raw, clean, folder / "quarantine", engine, clock, quality)
-        shutil.rmtree(raw)
-        for path in sorted(clean.glob("*.parquet")):
-            table = TABLES[path.stem]
-            if table.is_log:
-                rows = timed(engine.read(path), engine, clock)
-                ordered = rows.order_by([ibis.asc(name) for name in ("visible_period", *LOG_ORDER)])
-                _write(ordered.select(table.schema.names), path, engine)
+    shutil.rmtree(raw)
 
 
 def tenth(whole: World, params: Params) -> World:
@@ -112,6 +107,9 @@ def _part(whole: World, name: str, chosen: Callable[[Any], Any], params: Params)
             for table, path in whole.tables.items():
                 rows = engine.read(path)
                 _write(rows.filter(chosen(rows)), folder / f"{table}.parquet", engine)
+            logs = {log: engine.read(folder / f"{log}.parquet") for log in MEASURES}
+            clock = params.clock.clock
+            write_arrivals({n: arrivals(rows, engine, clock) for n, rows in logs.items()}, folder)
     return part
 
 

@@ -1,0 +1,329 @@
+"""The periods tables: each log measured once a period, kept, extended, and read by customers.
+
+A file holds what became visible in one period, and rows of different ``visible_period`` never meet
+in a measure. So a new week is a new file; a row that turns up late is among the rows of the week in
+which it became available; and rows delivered afterwards for a period long closed change the digest
+of its arrivals, which has that one measured anew. What is kept is linked, not copied: the bytes
+are those of a rebuild.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from data import clock as clock_module
+from data import contracts
+from data.arrivals import read_arrivals
+from data.files import write_table, write_text
+from data.progress import progress
+from features import measures, phrases
+from features.measures import EVENT_ORDER, EVENTS, KEY, MEASURES, Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from data.arrivals import Arrivals
+    from data.clock import Clock
+    from data.engine import Engine
+
+log = logging.getLogger(__name__)
+
+MANIFEST_FILE = "manifest.json"
+EVENTS_SUFFIX = "_events"
+# Rows of a log that one query measures, whole periods: bounds memory, and spares small queries.
+CHUNK_ROWS = 4_000_000
+# Small enough that the rows of few customers are read without those of all others.
+ROW_GROUP_ROWS = 8_192
+EMPTY = "empty"
+_PLACED = ("customer", *KEY[1:])
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a folder of periods tables was made from.
+
+    Parameters
+    ----------
+    by
+        Digest of the code, the clock, the core features and the writer of the files.
+    arrivals
+        Log to the arrivals of each period that a file of it holds.
+    first_seen
+        Visible period to the values of ``usage.feature`` in it, and when each could first be known.
+    """
+
+    by: str
+    arrivals: dict[str, dict[int, list[Any]]]
+    first_seen: dict[int, dict[str, int]]
+
+    @classmethod
+    def of(cls, folder: Path) -> Made | None:
+        """Read what an earlier run left; None where there is nothing (sound) to extend."""
+        try:
+            stored = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+            return cls(
+                stored["by"],
+                {name: _numbered(periods) for name, periods in stored["arrivals"].items()},
+                _numbered(stored["first_seen"]),
+            )
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def write(self, folder: Path) -> None:
+        """Write it into the folder."""
+        stored = {"by": self.by, "arrivals": self.arrivals, "first_seen": self.first_seen}
+        write_text(json.dumps(stored, indent=1) + "\n", folder / MANIFEST_FILE)
+
+
+def _numbered(by_period: Mapping[str, Any]) -> dict[int, Any]:
+    return {int(period): value for period, value in by_period.items()}
+
+
+def made_by(clock: Clock, core_features: Sequence[str], only: Collection[str] | None = None) -> str:
+    """Digest of everything but the rows that decides the bytes of the periods tables."""
+    parts = [repr(clock), repr(tuple(core_features)), repr(only and sorted(only))]
+    parts += [pa.__version__, str(ROW_GROUP_ROWS)]
+    parts += [inspect.getsource(module) for module in (clock_module, contracts, measures, phrases)]
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
+
+
+def measure(
+    clean: Mapping[str, Path],
+    target: Path,
+    engine: Engine,
+    clock: Clock,
+    core_features: Sequence[str],
+    earlier: Path | None = None,
+    only: Collection[str] | None = None,
+) -> None:
+    """Reduce each log to ``<log>/<visible period>.parquet``, small logs row by row beside it.
+
+    Parameters
+    ----------
+    clean
+        Table name to Parquet file in the contract; ``arrivals.json`` beside it spares a scan.
+    target
+        An empty folder.
+    engine, clock, core_features
+        What measures, the rule for time, and values of ``usage.feature`` that mark adoption.
+    earlier
+        Folder that an earlier run wrote: the periods whose rows are the same are taken from it, and
+        their rows not read.
+    only
+        Measures to take; None takes all that features read.
+    """
+    by = made_by(clock, core_features, only)
+    made = Made.of(earlier) if earlier else None
+    if made is None or made.by != by:
+        made = Made(by, {}, {})
+    names = [name for name in MEASURES if name in clean]
+    arrived = {name: read_arrivals(clean[name], engine, clock) for name in names}
+    stale = {name: _stale(arrived[name], made.arrivals.get(name, {})) for name in names}
+    seen = {}
+    if "usage" in clean:
+        seen = _features_seen(clean["usage"], made, stale["usage"], arrived["usage"], engine, clock)
+        if _renumbered(made.first_seen, seen):
+            stale["usage"] = set(arrived["usage"])
+    manifest = Manifest(measures.categories(seen.values()), tuple(core_features))
+    for name in names:
+        table = engine.read(clean[name])
+        _keep(name, set(arrived[name]) - stale[name], earlier, target)
+        for folder, order, expression in _outputs(name, target, engine, clock, manifest, only):
+            _measure_stale(
+                table, expression, order, arrived[name], stale[name], folder, engine, clock
+            )
+    rows = {
+        name: {period: [one.rows, one.digest] for period, one in periods.items()}
+        for name, periods in arrived.items()
+    }
+    Made(by, rows, seen).write(target)
+
+
+def _stale(arrived: Arrivals, made: Mapping[int, list[Any]]) -> set[int]:
+    """Periods whose rows are not those that the kept file was made from."""
+    return {period for period, one in arrived.items() if made.get(period) != [one.rows, one.digest]}
+
+
+def _features_seen(
+    path: Path, made: Made, stale: set[int], arrived: Arrivals, engine: Engine, clock: Clock
+) -> dict[int, dict[str, int]]:
+    """``first_seen`` of the product's features in each period: known before, or read now."""
+    seen = {period: made.first_seen[period] for period in arrived if period not in stale}
+    table = engine.read(path)
+    for first, last in _stretches(arrived, stale):
+        rows = _arrived(table, first, last, clock)
+        seen |= measures.first_seen(rows, "feature", engine, clock)
+    return dict(sorted(seen.items()))
+
+
+def _renumbered(
+    before: Mapping[int, Mapping[str, int]], now: Mapping[int, Mapping[str, int]]
+) -> bool:
+    """Whether a category that had a bit no longer has the same one."""
+    old, new = measures.categories(before.values()), measures.categories(now.values())
+    return new[: len(old)] != old
+
+
+def _arrived(table: Any, first: int, last: int, clock: Clock) -> Any:
+    """Rows that became available from one period to another; row groups of others are not read."""
+    return table.filter(
+        (table.available_at > clock.cutoff_at(first - 1))
+        & (table.available_at <= clock.cutoff_at(last))
+    )
+
+
+def _keep(name: str, kept: set[int], earlier: Path | None, target: Path) -> None:
+    """Take the files of periods that stay; both folders then name the same bytes."""
+    for folder in (name, name + EVENTS_SUFFIX) if name in EVENTS else (name,):
+        (target / folder).mkdir(parents=True)
+        if earlier is not None:
+            for file in (f"{period}.parquet" for period in kept):
+                os.link(earlier / folder / file, target / folder / file)
+
+
+def _outputs(
+    name: str,
+    target: Path,
+    engine: Engine,
+    clock: Clock,
+    manifest: Manifest,
+    only: Collection[str] | None,
+) -> Iterator[tuple[Path, tuple[str, ...], Callable[[Any], Any]]]:
+    """Yield the folder, the order of rows and the expression of each table made of a log."""
+    yield (
+        target / name,
+        KEY,
+        partial(
+            measures.period_table, name, engine=engine, clock=clock, manifest=manifest, only=only
+        ),
+    )
+    if name in EVENTS:
+        yield (
+            target / (name + EVENTS_SUFFIX),
+            EVENT_ORDER,
+            partial(measures.event_table, name, engine=engine, clock=clock),
+        )
+
+
+def _measure_stale(
+    table: Any,
+    expression: Callable[[Any], Any],
+    order: tuple[str, ...],
+    arrived: Arrivals,
+    stale: set[int],
+    folder: Path,
+    engine: Engine,
+    clock: Clock,
+) -> None:
+    """Measure the stale periods in stretches that one query can bear, one file a period."""
+    what = f"measuring {folder.name}, stretches of periods"
+    by_period = list(dict.fromkeys(["visible_period", *order]))
+    with ThreadPoolExecutor(1) as writer:  # writes while the next stretch is measured
+        written: Future[None] | None = None
+        for first, last in progress(_stretches(arrived, stale), what, log):
+            rows = expression(_arrived(table, first, last, clock))
+            measured = engine.to_arrow(rows.order_by(by_period))
+            if written:
+                written.result()
+            periods = [period for period in range(first, last + 1) if period in arrived]
+            written = writer.submit(_write_periods, measured, periods, folder)
+        if written:
+            written.result()
+    if not arrived:
+        write_table(engine.to_arrow(expression(table)), folder / f"{EMPTY}.parquet")
+
+
+def _write_periods(measured: pa.Table, periods: Sequence[int], folder: Path) -> None:
+    """Write a file for each period, of rows sorted by it."""
+    visible = measured["visible_period"].to_numpy()
+    for period in periods:
+        start, stop = np.searchsorted(visible, [period, period + 1])
+        table = measured.slice(start, stop - start).combine_chunks()
+        write_table(table, folder / f"{period}.parquet", row_group_rows=ROW_GROUP_ROWS)
+
+
+def _stretches(arrived: Arrivals, stale: set[int]) -> list[tuple[int, int]]:
+    """First and last period of each query: stale periods side by side, up to ``CHUNK_ROWS``."""
+    stretches: list[tuple[int, int]] = []
+    rows, follows = 0, False
+    for period, one in sorted(arrived.items()):
+        if period in stale:
+            rows += one.rows
+            if follows and rows <= CHUNK_ROWS:
+                stretches[-1] = (stretches[-1][0], period)
+            else:
+                stretches.append((period, period))
+                rows = one.rows
+        follows = period in stale
+    return stretches
+
+
+class Periods:
+    """Periods tables of a folder, read for stretches of customers.
+
+    Parameters
+    ----------
+    folder
+        As ``measure`` wrote it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.logs = tuple(name for name in MEASURES if (folder / name).is_dir())
+        self._files = {path.name: sorted(path.glob("*.parquet")) for path in folder.iterdir()
+                       if path.is_dir()}  # fmt: skip
+        self._datasets = {name: ds.dataset(files) for name, files in self._files.items()}
+
+    def start(self, name: str) -> int:
+        """First period in which any row of the log was visible; 0 for an empty log."""
+        visible = [int(path.stem) for path in self._files[name] if path.stem != EMPTY]
+        return min(visible, default=0)
+
+    def rows(self, name: str, customers: pa.Array) -> pa.Table:
+        """Periods table of a log: rows of some customers, given sorted, in the order of ``KEY``.
+
+        In place of ``customer_id`` stands ``customer``, the place among the customers given.
+        """
+        table = self._of(name, customers)
+        return table.take(np.lexsort([_numbers(table[key]) for key in reversed(_PLACED)]))
+
+    def events(self, name: str, customers: pa.Array) -> pa.Table:
+        """Like ``rows``, of the event table of a log and in ``EVENT_ORDER``, without the ids."""
+        table = self._of(name + EVENTS_SUFFIX, customers)
+        keys = [_numbers(table[key]) for key in ("kind", "event_us", "customer")]
+        order = np.lexsort(keys)
+        same = np.logical_and.reduce([key[order][1:] == key[order][:-1] for key in keys])
+        if same.any():  # of events at the same instant that are of the same kind, the id decides
+            tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
+            rank = _numbers(pc.rank(table["event_id"].take(order[tied]), tiebreaker="dense"))
+            order[tied] = order[tied][np.lexsort([rank, *(key[order][tied] for key in keys)])]
+        return table.drop_columns(["event_id"]).take(order)
+
+    def _of(self, name: str, customers: pa.Array) -> pa.Table:
+        """Rows of the customers in any order."""
+        key = ds.field("customer_id")
+        between = (key >= customers[0]) & (key <= customers[-1])
+        table = self._datasets[name].to_table(filter=between)
+        place = pc.index_in(table["customer_id"], value_set=customers)
+        table = table.drop_columns(["customer_id"]).append_column("customer", place.cast("int64"))
+        return table.filter(place.is_valid()) if place.null_count else table
+
+
+def _numbers(column: Any) -> NDArray[np.int64]:
+    return np.asarray(column.to_numpy(), dtype=np.int64)

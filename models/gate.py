@@ -1,0 +1,170 @@
+"""The gate: whether a challenger takes the champion's place, by what both said of a sealed block.
+
+Both are judged on the same customers at the same cutoffs by the log loss of what happened within
+the first horizon (stayed, or left by one of the causes), a proper score of all risks at once.
+Differences are paired, and their interval comes from resampling customers, not rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data.contracts import CAUSES
+from models.metrics import estimate, resampled_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+KEYS = ["customer_id", "cutoff"]
+_SMALLEST = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """Terms of the gate.
+
+    Parameters
+    ----------
+    margin
+        How much worse a refresh may be, as a share of the champion's log loss.
+    common_share
+        Least share of the snapshots of the larger side that the other side scored too.
+    resamples, seed
+        Customer bootstraps of the interval.
+    """
+
+    margin: float = 0.02
+    common_share: float = 0.8
+    resamples: int = 1000
+    seed: int = 11
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the gate says.
+
+    Parameters
+    ----------
+    promote
+        Whether the challenger takes the champion's place.
+    reason
+        Why, in one sentence.
+    figures
+        What it rests on, by name.
+    """
+
+    promote: bool
+    reason: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+def outcome_log_loss(scored: pd.DataFrame, label: str) -> NDArray[np.float64]:
+    """Minus the logarithm of the probability given to what happened by a horizon, in nats.
+
+    Parameters
+    ----------
+    scored
+        n rows with ``risk_<cause>_<label>`` and a known ``outcome_<label>``.
+    label
+        Name of the horizon.
+
+    Returns
+    -------
+    ndarray
+        float64 (n,).
+    """
+    risks = [scored[f"risk_{cause}_{label}"].to_numpy(np.float64) for cause in CAUSES]
+    given = 1 - np.sum(risks, axis=0)
+    for cause, risk in zip(CAUSES, risks, strict=True):
+        given = np.where((scored[f"outcome_{label}"] == cause).to_numpy(dtype=bool), risk, given)
+    return np.asarray(-np.log(np.clip(given, _SMALLEST, 1.0)))
+
+
+def judge(
+    champion: pd.DataFrame,
+    challenger: pd.DataFrame,
+    label: str,
+    settings: GateSettings,
+    *,
+    refresh: bool,
+) -> Decision:
+    """Decide by paired predictions.
+
+    Parameters
+    ----------
+    champion, challenger
+        Scored snapshots of sealed blocks: ``customer_id, cutoff``, ``risk_<cause>_<label>`` and
+        ``outcome_<label>``. Outcomes are read from the challenger's.
+    label
+        Name of the first horizon.
+    settings
+        Terms.
+    refresh
+        Whether both come from one configuration: then it is enough to be no worse than the margin.
+
+    Returns
+    -------
+    Decision
+        Of another configuration the whole interval must be better: a tie keeps the champion.
+    """
+    risks = [f"risk_{cause}_{label}" for cause in CAUSES]
+    before, now = (side[side[f"outcome_{label}"].notna()] for side in (champion, challenger))
+    both = now.merge(
+        before[KEYS + risks], on=KEYS, suffixes=("", "_champion"), validate="one_to_one"
+    )
+    share = len(both) / max(len(before), len(now), 1)
+    if not len(both) or share < settings.common_share:
+        return Decision(
+            promote=False,
+            reason=f"Not comparable: the sealed blocks have {share:.0%} of their snapshots in "
+            f"common, and at least {settings.common_share:.0%} are needed.",
+            figures={"common_share": share},
+        )
+    champions = both.assign(**{name: both[f"{name}_champion"] for name in risks})
+    losses = {
+        "champion": outcome_log_loss(champions, label),
+        "challenger": outcome_log_loss(both, label),
+    }
+    figures = _paired(both["customer_id"], losses, settings) | {"common_share": share}
+    if figures["customers"] < 2:
+        return Decision(
+            promote=False, reason="Not comparable: one customer alone.", figures=figures
+        )
+    return _decide(figures, settings, refresh=refresh)
+
+
+def _paired(
+    customer_id: Any, losses: Mapping[str, NDArray[np.float64]], settings: GateSettings
+) -> dict[str, float]:
+    """Mean losses and their difference with its interval: whole customers are drawn."""
+    customer = np.unique(customer_id.astype(str), return_inverse=True)[1]
+    rows = np.bincount(customer).astype(np.float64)
+    gaps = np.bincount(customer, weights=losses["challenger"] - losses["champion"])
+    counts = resampled_counts(len(rows), settings.resamples, settings.seed).astype(np.float64)
+    interval = estimate(float(gaps.sum() / rows.sum()), counts @ gaps / (counts @ rows))
+    figures = {f"{name}_log_loss": float(loss.mean()) for name, loss in losses.items()}
+    figures |= {"difference": interval["value"] or 0.0}
+    figures |= {f"difference_{end}": interval[end] or 0.0 for end in ("low", "high")}
+    return figures | {"snapshots": float(len(customer)), "customers": float(len(rows))}
+
+
+def _decide(figures: Mapping[str, float], settings: GateSettings, *, refresh: bool) -> Decision:
+    said = (
+        f"the challenger's log loss minus the champion's is {figures['difference']:+.5f} "
+        f"({figures['difference_low']:+.5f} to {figures['difference_high']:+.5f}) on "
+        f"{figures['snapshots']:,.0f} sealed snapshots"
+    )
+    if refresh:
+        limit = settings.margin * figures["champion_log_loss"]
+        within = figures["difference_high"] <= limit
+        verdict = f"{'within' if within else 'not within'} the margin of {limit:+.5f}"
+        return Decision(within, f"A refresh {verdict}: {said}.", figures)
+    better = figures["difference_high"] < 0
+    verdict = "Better by the whole interval" if better else "Not better by the whole interval"
+    return Decision(better, f"{verdict}: {said}.", figures)

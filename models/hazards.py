@@ -1,0 +1,84 @@
+"""A hazard: log-odds that something learned, an offset, and the map that calibrates them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from scipy.special import logit
+
+from models.calibration import LogisticMap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from models.dataset import Selection
+
+
+class Scorer(Protocol):
+    """What a learner learned: log-odds of a hazard from features."""
+
+    @property
+    def size(self) -> str:
+        """How big it grew, in words for the log."""
+
+    @property
+    def strongest(self) -> int | None:
+        """Position of the feature that does most of the work, where one can be told."""
+
+    def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Uncalibrated log-odds (n,) of rows X (n, f)."""
+
+
+# From y of the train slice, y of the stop slice and the cause (None: both) to a scorer. Each y
+# holds both classes.
+Fit = Callable[["NDArray[np.bool_]", "NDArray[np.bool_]", str | None], Scorer]
+# From the train slice, the stop slice and the feature names to a fit: what all causes share (bins,
+# imputation, scaling) is prepared once an interval. None is the base rate.
+Learner = Callable[["Selection", "Selection", tuple[str, ...]], Fit] | None
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """Hazard of one cause in one interval: ``expit(map(scorer's log-odds + offset))``.
+
+    Parameters
+    ----------
+    scorer
+        None: the log-odds are the offset alone.
+    offset
+        The base rate where there is no scorer; for a scorer of both causes, the cause's share.
+    calibration
+        The logistic map.
+    """
+
+    scorer: Scorer | None
+    offset: float = 0.0
+    calibration: LogisticMap = field(default_factory=LogisticMap)
+
+    def raw_log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Log-odds (n,) before calibration."""
+        if self.scorer is None or not len(X):
+            return np.full(len(X), self.offset)
+        return self.scorer.log_odds(X) + self.offset
+
+    def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Calibrated log-odds (n,)."""
+        return self.calibration(self.raw_log_odds(X))
+
+
+def enough(train: NDArray[np.bool_], stop: NDArray[np.bool_], min_events: int) -> bool:
+    """Whether it is enough to learn from: events to train on, both classes in both slices."""
+    return (
+        train.sum() >= max(min_events, 1)
+        and not train.all()
+        and bool(stop.any())
+        and not stop.all()
+    )
+
+
+def log_odds_of_rate(events: NDArray[np.bool_]) -> float:
+    """Log-odds of a rate with half an event added to either class (Haldane 1956): finite always."""
+    return float(logit((events.sum() + 0.5) / (len(events) + 1)))

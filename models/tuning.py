@@ -1,0 +1,187 @@
+"""Tuning: a search of parameters on folds in time that lie before every test block."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+from data.contracts import CAUSES
+from models.competing_risks import fit_risk_model
+from models.dataset import UNKNOWN, RiskData
+from models.metrics import Sample, Scored, log_loss
+from models.split import rolling_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.competing_risks import ModelSettings, RiskModel
+    from models.hazards import Learner
+    from models.split import Block, Slices, SplitSettings
+
+LOG = logging.getLogger(__name__)
+# What is searched of LightGBM's parameters. The number of trees is what the stop slice finds.
+BOOSTER_SPACE: Mapping[str, BaseDistribution] = {
+    "learning_rate": FloatDistribution(0.03, 0.2, log=True),
+    "num_leaves": IntDistribution(3, 31, log=True),
+    "min_data_in_leaf": IntDistribution(20, 1000, log=True),
+    "feature_fraction": FloatDistribution(0.1, 1.0),
+    "bagging_fraction": FloatDistribution(0.5, 1.0),
+    "lambda_l2": FloatDistribution(0.1, 100.0, log=True),
+}
+# From parameters to how a model is fitted on some slices.
+Fitted = Callable[["RiskData", "Sequence[Slices]", "ModelSettings"], "RiskModel"]
+Build = Callable[[Mapping[str, Any]], Fitted]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One set of parameters and its mean loss over folds and causes, 1 for the base rate."""
+
+    params: Mapping[str, Any]
+    loss: float
+
+
+@dataclass(frozen=True)
+class Folds:
+    """What a search looks at.
+
+    Parameters
+    ----------
+    data
+        Snapshots with the outcomes of the first horizon alone.
+    blocks
+        Inner folds: slices and test weeks, oldest first.
+    settings
+        Of the models, for the first horizon alone.
+    """
+
+    data: RiskData
+    blocks: tuple[Block, ...]
+    settings: ModelSettings
+
+
+def inner_folds(
+    data: RiskData, first_test: int, split: SplitSettings, settings: ModelSettings, folds: int
+) -> Folds:
+    """Place folds so that all they read was known before the first test block.
+
+    Parameters
+    ----------
+    data
+        All snapshots.
+    first_test
+        First cutoff of the first test block: the search sees no row from there on, and no outcome
+        that was not known there.
+    split, settings
+        As of the backtest.
+    folds
+        How many.
+
+    Raises
+    ------
+    BadInputError
+        If the history before the test blocks is too short for so many.
+    """
+    before = data.take(data.cutoff < first_test)
+    unknown = np.full(len(before), UNKNOWN, np.int64)
+    before = dataclasses.replace(before, outcome=before.outcome[:, :1], mrr_later=unknown)
+    inner = dataclasses.replace(split, horizons=split.horizons[:1], test_blocks=folds)
+    blocks = rolling_blocks(int(before.cutoff.min()), first_test, inner)
+    short = dataclasses.replace(
+        settings, horizons=settings.horizons[:1], labels=settings.labels[:1], limits=None
+    )
+    return Folds(before, blocks, short)
+
+
+def search(
+    name: str,
+    build: Build,
+    space: Mapping[str, BaseDistribution],
+    start: Mapping[str, Any],
+    folds: Folds,
+    trials: int,
+    seed: int,
+) -> tuple[Trial, ...]:
+    """Try parameters, the first of them those in use, so that the best is no worse.
+
+    Parameters
+    ----------
+    name
+        Of the kind of model.
+    build
+        From parameters to how the model is fitted.
+    space
+        What may be tried.
+    start
+        Parameters in use.
+    folds
+        Where they are tried.
+    trials
+        How many.
+    seed
+        Of the search.
+
+    Returns
+    -------
+    tuple of Trial
+        In the order in which they were tried.
+
+    Notes
+    -----
+    The tree-structured Parzen estimator of Bergstra et al. (2011), "Algorithms for hyper-parameter
+    optimization", as Optuna implements it.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+    study.enqueue_trial({key: start[key] for key in space})
+    done = []
+    for number in range(trials):
+        asked = study.ask(dict(space))
+        loss = fold_loss(build(asked.params), folds)
+        study.tell(asked, loss)
+        done.append(Trial(dict(asked.params), loss))
+        LOG.info("Trial %d of %d of %s: loss %.5f", number + 1, trials, name, loss)
+    return tuple(done)
+
+
+def learned(name: str, learner: Learner) -> Fitted:
+    """How a learner's model is fitted."""
+    return functools.partial(fit_risk_model, name, learner)
+
+
+def best(trials: tuple[Trial, ...]) -> Trial:
+    """The trial with the lowest loss, the first of equals."""
+    return min(trials, key=lambda trial: trial.loss)
+
+
+def fold_loss(fit: Fitted, folds: Folds) -> float:
+    """Log loss by the first horizon over that of the fold's own rate, mean of folds and causes.
+
+    So both causes count alike, however rare.
+    """
+    losses = []
+    for block in folds.blocks:
+        if block.test is None:
+            raise ValueError("A fold needs test cutoffs.")
+        model = fit(folds.data, block.slices, folds.settings)
+        tested = block.test.holds(folds.data.cutoff) & (folds.data.outcome[:, 0] != UNKNOWN)
+        test = folds.data.take(tested)
+        risks = model.predict(test.X, test.feature_names)
+        for code, _ in enumerate(CAUSES, start=1):
+            y = test.outcome[:, 0] == code
+            if y.any():
+                losses.append(_loss(y, risks[:, code - 1, 0]) / _loss(y, np.full(len(y), y.mean())))
+    return float(np.mean(losses))
+
+
+def _loss(y: Any, risk: Any) -> float:
+    nothing = np.zeros(len(y), np.int64)
+    return log_loss(Sample.whole(Scored(y=y, risk=risk, mrr=nothing, week=nothing)))

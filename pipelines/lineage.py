@@ -1,0 +1,124 @@
+"""Where a pipeline state comes from: commit, data and configuration, as tags that lead back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from models.boosters import model_digest
+from pipelines.paths import CLEAN, FEATURES, LOCK_FILE, MODEL, REPORTS, SNAPSHOTS, TUNED_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pipelines.params import Params
+
+# What shapes the model: the stages that lead to it, without the source and the engine.
+SHAPING_STAGES = ("snapshot", "featurize", "train")
+SHAPING_ROOMS = ("data/", "features/", "models/")
+
+
+def flattened(
+    values: Mapping[str, Any], separator: str = ".", prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Leaves of nested parameters or metrics, named by their path."""
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from flattened(value, separator, f"{prefix}{name}{separator}")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def lineage(params: Params) -> dict[str, str]:
+    """Tags that lead back to the code, the data and the parameters; what is not known is absent."""
+    locked = _locked_stages()
+    upstream = {name: stage for name, stage in locked.items() if name != "publish"}
+    counts = json.loads((REPORTS / "snapshots.json").read_text(encoding="utf-8"))
+    tags = {
+        "source": params.ingest.source,
+        "cutoff": counts["as_of"],
+        "engine": params.engine.name,
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": _dirty(),
+        "dvc_lock_digest": _digest(upstream),
+        "configuration_digest": configuration_digest(params),
+        "model_digest": model_digest(MODEL),
+    }
+    for name in ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
+        if os.environ.get(name):
+            tags[name.lower()] = os.environ[name]
+    return {name: value for name, value in tags.items() if value}
+
+
+def configuration_digest(params: Params) -> str:
+    """Digest of what shapes a model beside the data: parameters, and the code that DVC locked.
+
+    Two states with the same digest differ in their rows alone: one is a refresh of the other. The
+    newest cutoff, the test weeks and the memory shape no model; what ``tune`` found does.
+    """
+    code = {
+        dep["path"]: dep.get("md5")
+        for name, stage in _locked_stages().items()
+        for dep in stage.get("deps", [])
+        if name in SHAPING_STAGES and dep["path"].startswith(SHAPING_ROOMS)
+        if dep["path"].endswith(".py")
+    }
+    values = params.model_dump(mode="json", include={"clock", "snapshot", "featurize", "train"})
+    del values["snapshot"]["as_of"]
+    for name in ("test_blocks", "test_periods", "memory_limit"):
+        del values["train"][name]
+    tuned = json.loads(TUNED_FILE.read_text(encoding="utf-8")) if TUNED_FILE.exists() else {}
+    return _digest({"parameters": values, "tuned": tuned.get("lightgbm", {}), "code": code})
+
+
+def datasets() -> dict[str, tuple[Path, str]]:
+    """Data sets by name: where they lie and DVC's hash of them."""
+    hashes = {
+        out["path"]: out["md5"]
+        for stage in _locked_stages().values()
+        for out in stage.get("outs", [])
+    }
+    chosen = {folder.name: folder for folder in (CLEAN, SNAPSHOTS, FEATURES)}
+    return {
+        name: (folder, hashes[str(folder)])
+        for name, folder in chosen.items()
+        if str(folder) in hashes
+    }
+
+
+def _locked_stages() -> dict[str, Any]:
+    if not LOCK_FILE.exists():
+        return {}
+    return dict(yaml.safe_load(LOCK_FILE.read_text(encoding="utf-8"))["stages"])
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _dirty() -> str:
+    """Whether code or parameters differ from the commit; what a run itself writes aside."""
+    if not _git("rev-parse", "HEAD"):
+        return ""
+    changed = _git("status", "--porcelain", "--", ".", ":!dvc.lock", ":!reports")
+    return "yes" if changed else "no"
+
+
+def _git(*arguments: str) -> str:
+    """What git says, or nothing where there is no git or no repository."""
+    if shutil.which("git") is None:
+        return ""
+    done = subprocess.run(  # noqa: S603
+        ["git", *arguments],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip()

@@ -1,0 +1,91 @@
+"""What became of the lists released so far, and what contacting achieved."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from data.contracts import CAUSES
+from data.population import lifetimes_whoever_was_contacted
+from pipelines.paths import CLEAN, tables_in
+from pipelines.releases import cutoff_of, read_records, released
+from pipelines.settings import labels, population_settings
+from retention.effect import effects, first_listings
+from retention.ranking import ListSettings
+from retention.realised import realised
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipelines.params import Params
+    from retention.effect import Effect
+    from retention.realised import RealisedQueue
+
+
+def look_back(params: Params, as_of: int) -> tuple[tuple[RealisedQueue, ...], tuple[Effect, ...]]:
+    """Hold the released lists against what happened, each once its follow-up has passed.
+
+    Parameters
+    ----------
+    params
+        The parameters.
+    as_of
+        Number of the newest cutoff; later rows are not read.
+
+    Returns
+    -------
+    tuple
+        What became of each list by the first horizon, and the effect by each horizon.
+    """
+    clock = params.clock.clock
+    now = clock.cutoff_at(as_of)
+    folders = released(params.ingest.source, now)
+    follow_up = dt.timedelta(days=params.snapshot.undo_days + params.clock.lateness_days)
+    spans = [dt.timedelta(days=h * clock.period_days) for h in params.snapshot.horizons]
+    passed = [[f for f in folders if cutoff_of(f) + span + follow_up <= now] for span in spans]
+    if not passed[0]:
+        return (), ()
+    lives = _lifetimes(params, as_of)
+    names = labels(params)
+    became = [
+        queue
+        for folder in passed[0]
+        if _promised(folder, names[0])
+        for queue in realised(
+            read_records([folder])[0],
+            pd.read_parquet(folder / "scores.parquet"),
+            lives,
+            names[0],
+            spans[0],
+        )
+    ]
+    measured = [
+        effect
+        for label, span, lists in zip(names, spans, passed, strict=True)
+        if lists
+        for effect in effects(
+            first_listings(read_records(lists), clock, ListSettings.epoch_periods),
+            lives,
+            label,
+            span,
+        )
+    ]
+    return tuple(became), tuple(measured)
+
+
+def _promised(folder: Path, label: str) -> bool:
+    """Whether a list promised anything of a horizon: the horizons may have been others then."""
+    columns = pq.read_schema(folder / "scores.parquet").names
+    return all(f"risk_{cause}_{label}" in columns for cause in CAUSES)
+
+
+def _lifetimes(params: Params, as_of: int) -> pd.DataFrame:
+    with params.engine.open_duckdb() as engine:
+        tables = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
+        lives = lifetimes_whoever_was_contacted(
+            tables, params.clock.clock, population_settings(params), engine, as_of
+        )
+    return pd.DataFrame(lives.to_pandas())

@@ -1,0 +1,122 @@
+"""``make release``: hand the candidate list out, for good.
+
+The candidate in ``data/scores`` is copied to ``lists/<source>/cutoff=YYYY-MM-DD/`` with its model.
+Nothing ever changes or removes what lies there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.errors import BadInputError
+from data.files import sha256_of
+from models.boosters import model_digest
+from pipelines.champion import serving_folder
+from pipelines.dataset import newest_cutoff
+from pipelines.params import load_params
+from pipelines.paths import LOCK_FILE, SCORES, needed
+from pipelines.releases import append_release, cutoff_of, release_folder
+from pipelines.stage import run_stage
+
+if TYPE_CHECKING:
+    from pipelines.params import Params
+
+logger = logging.getLogger("release")
+
+
+def refuse_experiments() -> None:
+    """Raise BadInputError while DVC runs an experiment, and where one's results lie."""
+    name = os.environ.get("DVC_EXP_NAME") or os.environ.get("DVC_EXP_BASELINE_REV")
+    if name or {".dvc", "exps"} <= set(Path.cwd().parts):
+        raise BadInputError(
+            f"This is the experiment {name or Path.cwd().name}: a list is released from the "
+            "project's own state; run make release outside of dvc exp."
+        )
+    lock = _git("hash-object", str(LOCK_FILE))
+    if not lock or lock == _git("rev-parse", f"HEAD:./{LOCK_FILE}"):
+        return
+    for ref in _git("for-each-ref", "--format=%(refname)", "refs/exps").splitlines():
+        if _git("rev-parse", f"{ref}:./{LOCK_FILE}") == lock:
+            raise BadInputError(
+                f"What lies here is the result of the experiment {ref.rsplit('/', 1)[-1]}: commit "
+                "it if it is to stay, or go back (git checkout, dvc checkout), then release."
+            )
+
+
+def _git(*arguments: str) -> str:
+    """Answer of git; empty where it has none, or there is no repository."""
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed words
+            ["git", *arguments],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def params_digest(params: Params) -> str:
+    """SHA-256 of the parameters that can change a result, in hexadecimal."""
+    values = params.model_dump(mode="json", by_alias=True, exclude={"engine", "publish"})
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def about(params: Params) -> dict[str, Any]:
+    """What is written beside a list: where it comes from, and digests of its files.
+
+    Raises
+    ------
+    BadInputError
+        If the candidate does not belong to the model, the cutoff or the source of now.
+    """
+    clock = params.clock.clock
+    provenance: dict[str, Any] = json.loads(
+        needed(SCORES / "provenance.json").read_text(encoding="utf-8")
+    )
+    now = {
+        "source": params.ingest.source,
+        "cutoff": clock.cutoff_at(newest_cutoff(clock)).date().isoformat(),
+        "model_version": model_digest(serving_folder(params))[:12],
+    }
+    for name, value in now.items():
+        if provenance[name] != value:
+            raise BadInputError(
+                f"{SCORES} was made of {name} {provenance[name]}, but what lies here now is "
+                f"{value}: run dvc repro, then release."
+            )
+    return provenance | {
+        "params_digest": params_digest(params),
+        "git_commit": _git("rev-parse", "HEAD") or None,
+        "files": {
+            str(path.relative_to(SCORES)): sha256_of(path)
+            for path in sorted(SCORES.rglob("*"))
+            if path.is_file()
+        },
+    }
+
+
+def main() -> None:
+    """Release the candidate."""
+    refuse_experiments()
+    params = load_params()
+    written = about(params)
+    cutoff = cutoff_of(Path(f"cutoff={written['cutoff']}"))
+    target = append_release(SCORES, serving_folder(params), written, params.ingest.source, cutoff)
+    logger.info("Released %s", target)
+
+
+def is_released(params: Params, day: str) -> bool:
+    """Whether the list of a day has been handed out."""
+    return release_folder(params.ingest.source, cutoff_of(Path(f"cutoff={day}"))).exists()
+
+
+if __name__ == "__main__":
+    run_stage(main)

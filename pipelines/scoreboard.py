@@ -1,0 +1,265 @@
+"""``make scoreboard``: the model beside its rivals, each tuned with the same budget.
+
+On the state of the pipeline and, given its folder, on OULAD; writes ``reports/scoreboard.md``.
+Every rival has the same slices, calibration, test weeks and trials on the same inner folds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import subprocess
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from optuna.distributions import FloatDistribution, IntDistribution
+
+from data.contracts import CAUSES
+from data.errors import BadInputError
+from data.files import write_text
+from models import baselines, survival
+from models.attainable import with_oracle
+from models.backtest import score_block
+from models.boosters import NAME
+from models.evaluation import report
+from models.scoreboard import markdown_tables, verdict_table, with_interval
+from models.split import open_and_sealed, rolling_blocks
+from models.tuning import BOOSTER_SPACE, best, inner_folds, learned, search
+from pipelines import featurize, ingest, snapshot, validate
+from pipelines.catalog import load_catalog, monotone_signs
+from pipelines.dataset import customers_now, load_history, newest_cutoff
+from pipelines.evaluate import RECENCY_FEATURE, read_truth
+from pipelines.params import Params, load_params
+from pipelines.paths import PARAMS_FILE, REPORTS
+from pipelines.settings import evaluation_settings, labels, model_settings, split_settings
+from pipelines.stage import run_stage
+from pipelines.tune import booster_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from models.competing_risks import ModelSettings
+    from models.dataset import RiskData
+    from models.hazards import Learner
+    from models.split import Block
+    from models.tuning import Fitted, Folds
+
+logger = logging.getLogger("scoreboard")
+ROOT = Path(__file__).resolve().parent.parent
+# lifelines needs an older pandas than ours: it lives in an environment of its own.
+COX = (ROOT / ".venv-survival" / "bin" / "python", ROOT / "pipelines" / "bench" / "cox.py")
+TRIALS = 8
+# What docs/oulad.md runs.
+OULAD: Mapping[str, Mapping[str, Any]] = {
+    "ingest": {"source": "oulad"},
+    "snapshot": {"as_of": "2014-05-19", "horizons": [1, 2, 4], "undo_days": 0, "thin_every": 1},
+    "featurize": {"windows": [1, 2, 4]},
+    "train": {
+        "stop_periods": 4, "calibrate_periods": 4, "test_periods": 2, "test_blocks": 2,
+        "min_events": 30,
+    },
+    "tune": {"folds": 1},
+}  # fmt: skip
+TREES = {
+    "learning_rate": FloatDistribution(0.03, 0.2, log=True),
+    "max_leaf_nodes": IntDistribution(3, 31, log=True),
+    "min_samples_leaf": IntDistribution(20, 1000, log=True),
+    "max_features": FloatDistribution(0.1, 1.0),
+    "l2_regularization": FloatDistribution(0.1, 100.0, log=True),
+}
+TREES_START = {
+    "learning_rate": 0.05, "max_leaf_nodes": 5, "min_samples_leaf": 60, "max_features": 0.65,
+    "l2_regularization": 3.0,
+}  # fmt: skip
+
+
+def solve_cox(
+    X: NDArray[np.float64],
+    periods: NDArray[np.int64],
+    cause: NDArray[np.int64],
+    horizons: Sequence[int],
+    penalty: float,
+) -> list[survival.Regression]:
+    """Fit Cox regressions with lifelines, in its environment; see ``models.survival.Solve``."""
+    present = [number for number in range(1, len(CAUSES) + 1) if np.any(cause == number)]
+    with tempfile.TemporaryDirectory(prefix="churn-risk-") as name:
+        folder = Path(name)
+        for file, values in (("X", X), ("periods", periods), ("cause", cause)):
+            np.save(folder / f"{file}.npy", values)
+        task = {"causes": present, "horizons": [int(end) for end in horizons], "penalty": penalty}
+        write_text(json.dumps(task), folder / "task.json")
+        done = subprocess.run(  # noqa: S603
+            [*map(str, (COX[0], "-W", "ignore", COX[1])), name], capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise BadInputError(f"The Cox regression failed: {done.stderr.strip()[-200:]}.")
+        fitted = json.loads((folder / "fitted.json").read_text(encoding="utf-8"))
+    nothing = survival.Regression(np.zeros(X.shape[1]), np.zeros(len(horizons)))
+    return [
+        survival.Regression(*map(np.asarray, fitted[str(number)].values()))
+        if number in present
+        else nothing
+        for number in range(1, len(CAUSES) + 1)
+    ]
+
+
+def fitted_by(name: str, settings: ModelSettings, params: Mapping[str, Any]) -> Fitted:
+    """How a rival with these parameters is fitted."""
+    if name == NAME:
+        return booster_model(settings, params)
+    if name == survival.NAME:
+
+        def fit(data: RiskData, slices: Any, model: ModelSettings) -> Any:
+            solve = partial(solve_cox, horizons=model.horizons, penalty=params["penalty"])
+            return survival.fit_cox_model(solve, data, slices, model)
+
+        return fit
+    learners: dict[str, Callable[[], Learner]] = {
+        baselines.LOGISTIC: lambda: baselines.logistic_learner((params["C"],)),
+        baselines.GRADIENT_BOOSTING: lambda: baselines.gradient_boosting_learner(
+            params, settings.seed
+        ),
+        baselines.RECENCY: lambda: baselines.recency_learner(RECENCY_FEATURE, params["bins"]),
+        baselines.BASE_RATE: lambda: None,
+    }
+    return learned(name, learners[name]())
+
+
+def contenders(params: Params, data: RiskData) -> dict[str, tuple[Any, Mapping[str, Any]]]:
+    """Search space and first try of the model and every rival that can run here."""
+    penalty = FloatDistribution(1e-4, 1.0, log=True)
+    all_of_them: dict[str, tuple[Any, Mapping[str, Any]]] = {
+        NAME: (BOOSTER_SPACE, params.train.lightgbm.model_dump()),
+        baselines.GRADIENT_BOOSTING: (TREES, TREES_START),
+        baselines.LOGISTIC: ({"C": penalty}, {"C": 1e-2}),
+        survival.NAME: ({"penalty": penalty}, {"penalty": 1e-2}),
+        baselines.RECENCY: ({"bins": IntDistribution(3, 40)}, {"bins": 10}),
+        baselines.BASE_RATE: ({}, {}),
+    }
+    if not COX[0].exists():
+        logger.warning("no survival model: run make .venv-survival")
+        del all_of_them[survival.NAME]
+    if RECENCY_FEATURE not in data.feature_names:
+        del all_of_them[baselines.RECENCY]
+    return all_of_them
+
+
+def tuned(
+    name: str, space: Any, start: Mapping[str, Any], folds: Folds, trials: int, seed: int
+) -> Mapping[str, Any]:
+    """Parameters of a rival: the best of the budget."""
+    if not space:
+        return start
+    build = partial(fitted_by, name, folds.settings)
+    return best(search(name, build, space, start, folds, trials, seed)).params
+
+
+def scored(
+    fits: Mapping[str, Fitted], data: RiskData, blocks: Sequence[Block], settings: ModelSettings
+) -> pd.DataFrame:
+    """Test weeks scored by every model, as ``models.backtest.Backtest.table``."""
+    tables = []
+    for name, fit in fits.items():
+        for number, block in enumerate(blocks):
+            logger.info("%s, block %d of %d", name, number + 1, len(blocks))
+            model = fit(data, block.slices, settings)
+            tables.append(score_block(model, data, block, number))
+    return pd.concat(tables, ignore_index=True)
+
+
+def section(title: str, trials: int) -> str:
+    """Measure the state of the pipeline in the current folder."""
+    params = load_params()
+    clock, horizons = params.clock.clock, labels(params)
+    data = load_history(clock, horizons, params.train.memory_limit)
+    settings = model_settings(params, monotone_signs(load_catalog()))
+    first, split = int(data.cutoff.min()), split_settings(params)
+    blocks, _ = open_and_sealed(rolling_blocks(first, newest_cutoff(clock), split))
+    assert blocks[0].test is not None  # noqa: S101 - a block of the backtest has test weeks
+    folds = inner_folds(data, blocks[0].test.first, split, settings, params.tune.folds)
+    chosen = {
+        name: tuned(name, space, start, folds, trials, params.tune.seed)
+        for name, (space, start) in contenders(params, data).items()
+    }
+    fits = {name: fitted_by(name, settings, found) for name, found in chosen.items()}
+    table = scored(fits, data, blocks, settings)
+    truth = read_truth(clock)
+    table = table if truth is None else with_oracle(table, truth)
+    measured = report(table, horizons, evaluation_settings(params, customers_now()))
+    budget = f"Each model was tuned with {trials} trials on weeks before them:"
+    control = shuffled_control(fits[NAME], data, blocks[-1], settings, params)
+    return "\n".join(
+        [
+            f"## {title}",
+            "",
+            f"{len(blocks)} open test block(s) of {split.test_periods} periods. {budget}",
+            "",
+            *(f"- {name.replace('_', ' ')}: {_settings(found)}" for name, found in chosen.items()),
+            "",
+            verdict_table(measured, horizons[0]),
+            markdown_tables(measured, horizons),
+            control,
+        ]
+    )
+
+
+def _settings(found: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value:.3g}" for key, value in found.items()) or "nothing to tune"
+
+
+def shuffled_control(
+    fit: Fitted, data: RiskData, block: Block, settings: ModelSettings, params: Params
+) -> str:
+    """What the model makes of outcomes that nothing foretells: AUROC 0.5, or something leaks."""
+    shuffled = data.shuffled(params.evaluate.seed)
+    table = score_block(fit(shuffled, block.slices, settings), shuffled, block, 0)
+    measured = report(table, labels(params), evaluation_settings(params, customers_now()))
+    lines = ["### Control: shuffled outcomes", "", "AUROC of the model, to hold 0.5:", ""]
+    for cause, by_label in measured["pooled"][NAME].items():
+        for label, cell in by_label.items():
+            lines.append(f"- {cause} {label}: {with_interval(cell['auroc'], 'auroc')}")
+    return "\n".join([*lines, ""])
+
+
+@contextlib.contextmanager
+def oulad_world(path: Path) -> Any:
+    """A scratch folder in which the stages up to the features have run on OULAD."""
+    values = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+    for name, changed in OULAD.items():
+        values[name] |= changed
+    values["ingest"]["path"] = str(path.resolve())
+    with tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch, contextlib.chdir(scratch):
+        write_text(yaml.safe_dump(values), PARAMS_FILE)
+        for stage in (ingest, validate, snapshot, featurize):
+            stage.main()
+        yield
+
+
+def main() -> None:
+    """Write the scoreboard."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--oulad", type=Path, help="folder of OULAD's CSV files")
+    parser.add_argument("--trials", type=int, default=TRIALS, help="budget of each model's search")
+    chosen = parser.parse_args()
+    source = load_params().ingest.source
+    sections = [section(f"The pipeline's state, source {source}", chosen.trials)]
+    if chosen.oulad:
+        with oulad_world(chosen.oulad):
+            sections.append(section("OULAD: students who withdraw", chosen.trials))
+    text = "\n".join(["# Scoreboard", "", *sections])
+    write_text(text, REPORTS / "scoreboard.md")
+    logger.info("\n%s", text)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,71 @@
+"""Stage ``tune``: search the parameters of the boosters, if a budget is given."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from data.files import write_text
+from models.boosters import NAME, booster_learner
+from models.split import rolling_blocks
+from models.tuning import BOOSTER_SPACE, best, inner_folds, learned, search
+from pipelines.catalog import load_catalog, monotone_signs
+from pipelines.dataset import load_history, newest_cutoff
+from pipelines.params import load_params
+from pipelines.paths import TUNED_FILE
+from pipelines.settings import labels, model_settings, split_settings
+from pipelines.stage import run_stage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from models.competing_risks import ModelSettings
+    from models.tuning import Fitted, Folds, Trial
+    from pipelines.params import Params
+
+logger = logging.getLogger("tune")
+
+
+def tuning_folds(params: Params, folds: int) -> Folds:
+    """Folds before the test blocks, on the features in the current folder."""
+    clock = params.clock.clock
+    data = load_history(clock, labels(params), params.train.memory_limit)
+    split = split_settings(params)
+    first, *_ = rolling_blocks(int(data.cutoff.min()), newest_cutoff(clock), split)
+    settings = model_settings(params, monotone_signs(load_catalog()))
+    assert first.test is not None  # noqa: S101 - a block of the backtest has test weeks
+    return inner_folds(data, first.test.first, split, settings, folds)
+
+
+def booster_model(settings: ModelSettings, tried: Mapping[str, Any]) -> Fitted:
+    """How the boosters with these parameters are fitted."""
+    changed = dataclasses.replace(settings, lightgbm={**settings.lightgbm, **tried})
+    return learned(NAME, booster_learner(changed))
+
+
+def tune_boosters(params: Params, folds: Folds) -> tuple[Trial, ...]:
+    """Search the parameters of the boosters."""
+    build = functools.partial(booster_model, folds.settings)
+    in_use, section = params.train.lightgbm.model_dump(), params.tune
+    return search(NAME, build, BOOSTER_SPACE, in_use, folds, section.trials, section.seed)
+
+
+def main() -> None:
+    """Write the trials and the best parameters; none where the budget is 0."""
+    params = load_params()
+    trials: tuple[Trial, ...] = ()
+    if params.tune.trials:
+        trials = tune_boosters(params, tuning_folds(params, params.tune.folds))
+        logger.info("Best of %d trials: %s", len(trials), best(trials))
+    document = {
+        "lightgbm": best(trials).params if trials else {},
+        "trials": [dataclasses.asdict(trial) for trial in trials],
+    }
+    write_text(json.dumps(document, indent=2) + "\n", TUNED_FILE)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,82 @@
+"""The list as a message for a chat: a few lines of Markdown that no customer's text can bend."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from retention import ranking
+from retention.wording import day, money, percent
+
+if TYPE_CHECKING:
+    from retention.weekly import WeeklyList
+
+_FIRST: Final = 5  # rows of a queue in the message
+_LONGEST: Final = 120
+# What Markdown gives a meaning to; a backslash takes it away.
+_MARKS: Final = re.compile(r"([\\`*_{}\[\]()#+!|~>-])")
+# Breaks, control characters, and marks that turn the direction of what follows.
+_UNSEEN: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]+"
+)
+_APART: Final = "\u2060"  # a word joiner: seen by nobody, but "@all" and "http://" are cut by it
+
+
+def plain(text: str) -> str:
+    """Return text as Markdown and Slack show it literally: one line, no link, no mention."""
+    text = _UNSEEN.sub(" ", text).strip()
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    text = _MARKS.sub(r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;")
+    return (
+        text.replace("@", f"@{_APART}")
+        .replace("://", f":{_APART}//")
+        .replace("www.", f"www{_APART}.")
+    )
+
+
+def summary(week: WeeklyList) -> str:
+    """Write the week as a message: the headline and the first rows of each queue."""
+    currency = week.settings.currency
+    now, before = week.totals, week.totals_before
+    mrr, loss = money(now.listed_mrr, currency), money(now.listed_loss, currency)
+    headline = (
+        f"**Retention list of {day(week.cutoff)}**: {now.listed} customers to contact, {mrr} MRR, "
+        f"of which {loss} are expected to be lost within {_span(week)} if nobody acts."
+    )
+    lines = [headline]
+    if before is None:
+        lines.append("This is the first list.")
+    else:
+        new = int((week.listed["change"] == "new").sum())
+        lines.append(
+            f"Last list: {before.listed} customers, {money(before.listed_mrr, currency)} MRR; "
+            f"{new} are new, {len(week.gone)} are gone."
+        )
+    for queue in ranking.QUEUE_NAMES:
+        rows = week.listed[week.listed["queue"] == queue]
+        lines += ["", f"**{queue.capitalize()}** ({len(rows)})", ""]
+        lines += [_line(row, week) for row in rows.head(_FIRST).to_dict("records")]
+        if len(rows) > _FIRST:
+            lines.append(f"- and {len(rows) - _FIRST} more")
+        if rows.empty:
+            lines.append("Nobody to contact this week.")
+    return "\n".join(lines) + "\n"
+
+
+def _span(week: WeeklyList) -> str:
+    """Write the first horizon in words: ``4w`` is ``4 weeks``."""
+    label = week.labels[0]
+    unit = "week" if label.endswith("w") else "period"
+    return f"{label[:-1]} {unit}{'' if label[:-1] == '1' else 's'}"
+
+
+def _line(row: dict[Any, Any], week: WeeklyList) -> str:
+    risk = percent(row[f"risk_{week.labels[0]}"])
+    mrr = money(row["mrr"], week.settings.currency)
+    owner = f", {plain(row['owner'])}" if isinstance(row["owner"], str) else ""
+    reason = row["reason_1"]
+    why = f" {plain(reason)}." if isinstance(reason, str) else ""
+    return (
+        f"- {plain(str(row['customer_id']))}{owner}: {risk} risk, {mrr} MRR.{why} "
+        f"{plain(str(row['action']))} by {row['due_on']}."
+    )

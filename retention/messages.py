@@ -1,0 +1,81 @@
+"""All that a translator translates, and the catalogs brought up to date with it.
+
+``python -m retention.messages`` adds new messages to ``retention/locale/*.po``, empty, and drops
+those that nobody says any more. An empty message is said in English.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any, Final
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract
+from babel.messages.pofile import read_po, write_po
+from jinja2.ext import babel_extract
+
+from data.files import write_text
+from features.declare import REASON_GROUPS
+from retention.html import TEMPLATES
+from retention.language import CODES, LOCALE, feature_messages, fixed_messages
+from retention.playbook import PLAYBOOK, load_playbook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_KEYWORDS: Final = {"_": None, "say": None}
+
+
+def messages() -> Catalog:
+    """Return every message with where it comes from: features, playbook, templates, charts."""
+    catalog = Catalog()
+    playbook = load_playbook(PLAYBOOK)
+    actions = [text for term in playbook.actions.values() for text in (term.text, term.channel)]
+    for where, texts in (
+        ("features", feature_messages()),
+        ("features/declare.py", REASON_GROUPS.values()),
+        ("retention/playbook.yaml", actions),
+        ("retention/language.py", fixed_messages()),
+    ):
+        for text in texts:
+            catalog.add(text, locations=[(where, None)])  # type: ignore[list-item]
+    for path in sorted([*TEMPLATES.glob("*.jinja"), *TEMPLATES.parent.glob("*page.py")]):
+        for text in _said(path):
+            catalog.add(text, locations=[(f"retention/{path.relative_to(LOCALE.parent)}", None)])  # type: ignore[list-item]
+    return catalog
+
+
+def _said(path: Path) -> list[str]:
+    """Return the messages in a template or a module, in their order."""
+    method: Any = babel_extract if path.suffix == ".jinja" else "python"
+    found = extract(method, io.BytesIO(path.read_bytes()), keywords=_KEYWORDS)
+    return [message for _, message, _, _ in found if isinstance(message, str)]
+
+
+def written(code: str) -> str:
+    """Return the catalog of a language, brought up to date, as the text of its file."""
+    path = LOCALE / f"{code}.po"
+    known = Catalog(locale=code)
+    if path.exists():
+        with path.open("rb") as file:
+            known = read_po(file, locale=code)
+    fresh = Catalog(locale=code, fuzzy=False)
+    for message in messages():
+        if message.id:
+            before = known.get(message.id)
+            text = before.string if before is not None else ""
+            fresh.add(message.id, text, locations=message.locations)
+    buffer = io.BytesIO()
+    # Neither dates nor versions: equal messages give equal bytes.
+    write_po(buffer, fresh, width=100, omit_header=True)
+    return buffer.getvalue().decode("utf-8")
+
+
+def main() -> None:
+    """Bring the catalogs up to date."""
+    for code in CODES[1:]:
+        write_text(written(code), LOCALE / f"{code}.po")
+
+
+if __name__ == "__main__":
+    main()

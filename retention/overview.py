@@ -1,0 +1,525 @@
+"""The churn overview: who left per month and why, how long cohorts stay, what payments recover.
+
+Everything is read from true lifetimes as of the newest cutoff (churn undone where it was), from the
+subscription log and from the payments log. Only complete calendar months (UTC) are counted.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+
+from data.contracts import CAUSES
+from data.lifetimes import LIVE_KINDS, STOP_KINDS, UNKNOWN, kind_codes
+from data.snapshots import DAYS_PER_MONTH
+from retention.survival import kaplan_meier, restricted_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from data.lifetimes import SubscriptionEvents
+    from retention.survival import Curve
+
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+# What is averaged "lately": the last so many complete months.
+RECENT_MONTHS: Final = 12
+# A failed invoice has so many days to be paid after all, then it counts as lost.
+SETTLE_DAYS: Final = 28
+# Lost before that many days after the start is early.
+EARLY_DAYS: Final = 90
+# Ages in months at which the retention of a cohort is read.
+AGES: Final = (1, 2, 3, 6, 9, 12, 18, 24, 30)
+# Lifetimes count up to so many months: further out few were ever observed.
+LIFETIME_MONTHS: Final = 36
+# Segments and plans shown, the largest first; a column with more is no grouping for the eye.
+MOST_GROUPS: Final = 20
+# Fewer customers at risk say nothing about a share.
+FEWEST: Final = 20
+
+
+@dataclass(frozen=True)
+class Revenue:
+    """MRR of customers as steps: from ``at`` on, ``mrr`` until the customer's next step.
+
+    Parameters
+    ----------
+    customer
+        Position in the sorted customer ids, ascending, shape ``(s,)``.
+    at
+        Start of the step, microseconds, ascending within a customer, shape ``(s,)``.
+    mrr
+        Minor units, shape ``(s,)``.
+    """
+
+    customer: NDArray[np.int64]
+    at: NDArray[np.int64]
+    mrr: NDArray[np.int64]
+
+    def of(self, customer: NDArray[np.int64], instant_us: int) -> NDArray[np.int64]:
+        """MRR of customers at an instant, shape of ``customer``; 0 before the first step."""
+        if not self.at.size:
+            return np.zeros(customer.shape, dtype=np.int64)
+        # Customer and time pack into one sortable integer: in seconds, since microseconds of many
+        # customers outgrow 64 bits. A step within a second counts from its end.
+        at, instant = -(-self.at // 1_000_000), instant_us // 1_000_000
+        first = min(int(at.min()), instant)
+        width = max(int(at.max()), instant) - first + 1
+        keys = self.customer * width + at - first
+        wanted = customer * width + instant - first
+        found = np.searchsorted(keys, wanted, side="right") - 1
+        clipped = np.maximum(found, 0)
+        known = (found >= 0) & (self.customer[clipped] == customer)
+        return np.where(known, self.mrr[clipped], 0)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Customers who started in one quarter, and how they stayed.
+
+    Parameters
+    ----------
+    quarter
+        First day of the quarter.
+    customers
+        How many started in it.
+    retention
+        Kaplan-Meier share still there at each of ``AGES``, months; NaN where fewer than ``FEWEST``
+        were observed that long.
+    early_churn
+        Share lost within ``EARLY_DAYS``, 1 - Kaplan-Meier; NaN likewise.
+    """
+
+    quarter: dt.date
+    customers: int
+    retention: tuple[float, ...]
+    early_churn: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """A segment, a plan, or everybody (``name`` None).
+
+    Parameters
+    ----------
+    customers, mrr
+        Now; MRR in minor units, None without a subscription log.
+    at_risk
+        Customer-months of the last ``RECENT_MONTHS``: customers at the start of each, summed.
+    churned
+        Of these, lost in their month, by cause in the order of ``CAUSES``.
+    lifetime
+        Mean months from start to churn within ``LIFETIME_MONTHS`` (restricted mean of
+        Kaplan-Meier); NaN of fewer than ``FEWEST``.
+    margin
+        Share of revenue that remains after its direct costs.
+    """
+
+    name: str | None
+    customers: int
+    mrr: int | None
+    at_risk: int
+    churned: tuple[int, int]
+    lifetime: float
+    margin: float
+
+    @property
+    def monthly_churn(self) -> tuple[float, float]:
+        """Share of customers lost in a month, by cause: churned / customer-months."""
+        if not self.at_risk:
+            return float("nan"), float("nan")
+        return self.churned[0] / self.at_risk, self.churned[1] / self.at_risk
+
+    @property
+    def arpu(self) -> float:
+        """Average revenue per customer and month, minor units: MRR / customers."""
+        return self.mrr / self.customers if self.mrr is not None and self.customers else np.nan
+
+    @property
+    def lifetime_value(self) -> float:
+        """Expected gross profit of a new customer, minor units: ARPU x margin x lifetime."""
+        return self.arpu * self.margin * self.lifetime
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Invoices whose payment failed, and those paid after all within ``SETTLE_DAYS``.
+
+    ``failed`` and ``recovered`` count invoices; ``amount`` and ``recovered_amount`` are minor
+    units.
+    """
+
+    failed: int
+    recovered: int
+    amount: int
+    recovered_amount: int
+
+    @property
+    def rate(self) -> float:
+        """Share of the failed invoices recovered; NaN of none."""
+        return self.recovered / self.failed if self.failed else float("nan")
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All that the second page shows.
+
+    Parameters
+    ----------
+    as_of
+        Newest cutoff, UTC.
+    months
+        See ``churn_by_month``.
+    cohorts
+        By quarter of the start, oldest first.
+    curves
+        Kaplan-Meier curve by plan, months; of plans with at least ``FEWEST`` customers.
+    recovery
+        (first day of the month of the first failure, its invoices), oldest first; empty without a
+        payments log.
+    everybody, segments, plans
+        Groups; the ``MOST_GROUPS`` largest segments and plans, by number of customers now.
+    currency
+        ISO 4217 code of all money.
+    """
+
+    as_of: dt.datetime
+    months: pd.DataFrame
+    cohorts: tuple[Cohort, ...]
+    curves: dict[str, Curve]
+    recovery: tuple[tuple[dt.date, Recovery], ...]
+    everybody: Group
+    segments: tuple[Group, ...]
+    plans: tuple[Group, ...]
+    currency: str
+
+    @property
+    def recent(self) -> pd.DataFrame:
+        """The last ``RECENT_MONTHS`` of ``months``."""
+        return self.months.tail(RECENT_MONTHS)
+
+    @property
+    def recent_recovery(self) -> Recovery:
+        """The failed invoices of the last ``RECENT_MONTHS`` that have settled, together."""
+        recent = [item for _, item in self.recovery[-RECENT_MONTHS:]]
+        return Recovery(
+            sum(item.failed for item in recent),
+            sum(item.recovered for item in recent),
+            sum(item.amount for item in recent),
+            sum(item.recovered_amount for item in recent),
+        )
+
+
+def overview(
+    lifetimes: pd.DataFrame,
+    customers: pd.DataFrame,
+    revenue: Revenue | None,
+    failed_invoices: pd.DataFrame | None,
+    as_of: dt.datetime,
+    margin: float,
+    currency: str,
+    months: int = 24,
+) -> Overview:
+    """Compute the overview.
+
+    Parameters
+    ----------
+    lifetimes
+        As ``data.population`` gives them: ``customer_id, plan, started_at, stopped_at, cause``.
+    customers
+        ``customer_id, segment``, sorted by customer_id.
+    revenue
+        MRR of the customers by their position in ``customers``; None without a subscription log.
+    failed_invoices
+        See ``failed_invoices``; None without a payments log.
+    as_of
+        Newest cutoff, UTC.
+    margin
+        Share of revenue that remains after its direct costs.
+    currency
+        ISO 4217 code.
+    months
+        Complete months to look back, at most.
+    """
+    spells = _spells(lifetimes, customers, as_of)
+    starts = month_starts(spells["start"].min(), as_of, months)
+    now = spells[spells["cause"] == ""]
+    first = spells.drop_duplicates("customer")
+    mrr = None if revenue is None else revenue.of(now["customer"].to_numpy(), _us(as_of))
+
+    def group(name: str | None, column: str = "segment") -> Group:
+        def mine(frame: pd.DataFrame) -> NDArray[np.bool_]:
+            everyone = np.ones(len(frame), dtype=bool)
+            return everyone if name is None else (frame[column] == name).to_numpy(dtype=bool)
+
+        lately = churn_by_month(spells[mine(spells)], None, starts[-RECENT_MONTHS - 1 :])
+        known = first[mine(first)]
+        return Group(
+            name=name,
+            customers=int(mine(now).sum()),
+            mrr=None if mrr is None else int(mrr[mine(now)].sum()),
+            at_risk=int(lately["customers"].sum()),
+            churned=(int(lately["voluntary"].sum()), int(lately["involuntary"].sum())),
+            lifetime=restricted_mean(*_ages(known), LIFETIME_MONTHS)
+            if len(known) >= FEWEST
+            else np.nan,
+            margin=margin,
+        )
+
+    def groups(column: str) -> tuple[Group, ...]:
+        names = spells[column].value_counts().index[:MOST_GROUPS]
+        found = [group(name, column) for name in sorted(names)]
+        return tuple(sorted(found, key=lambda item: -item.customers))
+
+    sizes = first["plan"].value_counts()
+    return Overview(
+        as_of=as_of,
+        months=churn_by_month(spells, revenue, starts),
+        cohorts=cohorts(first),
+        curves={
+            plan: kaplan_meier(*_ages(first[first["plan"] == plan]))
+            for plan in sorted(sizes[sizes >= FEWEST].index)
+        },
+        recovery=()
+        if failed_invoices is None
+        else recovery_by_month(failed_invoices, as_of, starts),
+        everybody=group(None),
+        segments=groups("segment"),
+        plans=groups("plan"),
+        currency=currency,
+    )
+
+
+def month_starts(first: dt.datetime, as_of: dt.datetime, months: int) -> list[dt.datetime]:
+    """Bounds of the last complete calendar months, rising: one more than there are months.
+
+    Parameters
+    ----------
+    first
+        Months before the first whole one after this instant are not looked at.
+    as_of
+        Newest cutoff; the month that it cuts is not complete.
+    months
+        Months at most.
+    """
+    last = as_of.year * 12 + as_of.month - 1
+    earliest = max(first.year * 12 + first.month, last - months)
+    return [
+        dt.datetime(number // 12, number % 12 + 1, 1, tzinfo=dt.UTC)
+        for number in range(earliest, last + 1)
+    ]
+
+
+def churn_by_month(
+    spells: pd.DataFrame, revenue: Revenue | None, starts: Sequence[dt.datetime]
+) -> pd.DataFrame:
+    """Count, of those who were customers at the start of each month, who was lost in it, and why.
+
+    Logo churn of a month = lost in it / customers at its start; gross MRR churn = the MRR that
+    those lost had at its start / MRR of all at its start (no expansion is set against it). Who
+    starts and leaves within one month is in neither. A contract that ran out (``ended``) is no
+    churn.
+
+    Parameters
+    ----------
+    spells
+        ``customer`` (number), ``start, stop`` (UTC), ``cause``; empty while a customer.
+    revenue
+        MRR of customers; None if unknown.
+    starts
+        Bounds of the months, see ``month_starts``.
+
+    Returns
+    -------
+    DataFrame
+        One row a month: ``month, customers, voluntary, involuntary, ended`` (customers),
+        ``mrr, voluntary_mrr, involuntary_mrr`` (minor units; 0 without revenue).
+    """
+    rows = []
+    for begin, end in pairwise(starts):
+        there = spells[(spells["start"] <= begin) & (spells["stop"] > begin)]
+        numbers = there["customer"].to_numpy(dtype=np.int64)
+        zero = np.zeros(len(there), dtype=np.int64)
+        mrr = zero if revenue is None else revenue.of(numbers, _us(begin))
+        lost = {
+            cause: ((there["stop"] <= end) & (there["cause"] == cause)).to_numpy()
+            for cause in (*CAUSES, "ended")
+        }
+        row: dict[str, Any] = {"month": begin.date(), "customers": len(there)}
+        row |= {cause: int(mask.sum()) for cause, mask in lost.items()}
+        row |= {"mrr": int(mrr.sum())}
+        row |= {f"{cause}_mrr": int(mrr[lost[cause]].sum()) for cause in CAUSES}
+        rows.append(row)
+    money = ["mrr", *(f"{cause}_mrr" for cause in CAUSES)]
+    return pd.DataFrame(rows, columns=["month", "customers", *CAUSES, "ended", *money])
+
+
+def cohorts(spells: pd.DataFrame) -> tuple[Cohort, ...]:
+    """Follow the customers of each quarter from their start.
+
+    Parameters
+    ----------
+    spells
+        The first spell of each customer: ``start, stop, cause``.
+
+    Returns
+    -------
+    tuple of Cohort
+        Retention is the Kaplan-Meier estimate (Kaplan and Meier, 1958); customers still there and
+        contracts that ran out are censored.
+    """
+    quarter = spells["start"].dt.tz_convert(None).dt.to_period("Q")
+    found = []
+    for name, members in spells.groupby(quarter):
+        curve = kaplan_meier(*_ages(members))
+        at = [curve.at(age) if curve.at_risk_at(age) >= FEWEST else np.nan for age in AGES]
+        early = EARLY_DAYS / DAYS_PER_MONTH
+        lost = 1.0 - curve.at(early) if curve.at_risk_at(early) >= FEWEST else np.nan
+        found.append(Cohort(name.start_time.date(), len(members), tuple(at), lost))
+    return tuple(found)
+
+
+def recovery_by_month(
+    failed: pd.DataFrame, as_of: dt.datetime, starts: Sequence[dt.datetime]
+) -> tuple[tuple[dt.date, Recovery], ...]:
+    """Count the invoices that failed in each month, and those paid after all.
+
+    Recovery rate = paid within ``SETTLE_DAYS`` of the first failure / all that failed. Only
+    invoices count whose ``SETTLE_DAYS`` have passed: each is followed for the same time, whatever
+    became of it.
+
+    Parameters
+    ----------
+    failed
+        See ``failed_invoices``.
+    as_of
+        Newest cutoff, UTC.
+    starts
+        Bounds of the months.
+    """
+    settle = pd.Timedelta(days=SETTLE_DAYS)
+    settled = failed[failed["failed_at"] + settle <= as_of]
+    paid = (settled["paid_at"] - settled["failed_at"] <= settle).to_numpy(dtype=bool)
+    found = []
+    for begin, end in pairwise(starts):
+        mine = ((settled["failed_at"] >= begin) & (settled["failed_at"] < end)).to_numpy(dtype=bool)
+        amount = settled["amount"].to_numpy(dtype=np.int64)
+        counts = int(mine.sum()), int((mine & paid).sum())
+        sums = int(amount[mine].sum()), int(amount[mine & paid].sum())
+        if counts[0]:
+            found.append((begin.date(), Recovery(*counts, *sums)))
+    return tuple(found)
+
+
+def failed_invoices(payments: Any, until_us: int, engine: Any) -> pd.DataFrame:
+    """Find the invoices whose payment failed at least once, and when they were paid after all.
+
+    Parameters
+    ----------
+    payments
+        Clean payments, a lazy Ibis table.
+    until_us
+        Rows that became available after this instant are not read.
+    engine
+        Runs the query.
+
+    Returns
+    -------
+    DataFrame
+        One row an invoice: ``failed_at`` (first failure), ``paid_at`` (first success after it;
+        null if none), ``amount`` (largest of its rows, minor units).
+    """
+    visible = payments.filter(engine.microseconds(payments.available_at) <= until_us)
+    visible = visible.filter(visible.kind.isin(["failed", "succeeded"]))
+    failed = visible.filter(visible.kind == "failed")
+    first = failed.group_by("invoice_id").agg(failed_at=failed.event_at.min())
+    rows = visible.join(first, "invoice_id")
+    late = (rows.kind == "succeeded") & (rows.event_at >= rows.failed_at)
+    frame: pd.DataFrame = (
+        rows.group_by("invoice_id")
+        .agg(
+            failed_at=rows.failed_at.min(),
+            paid_at=rows.event_at.min(where=late),
+            amount=rows.amount.max().fill_null(0),
+        )
+        .order_by(["failed_at", "invoice_id"])
+        .to_pandas()
+    )
+    return frame[["failed_at", "paid_at", "amount"]].astype(
+        {"failed_at": "datetime64[us, UTC]", "paid_at": "datetime64[us, UTC]", "amount": "int64"}
+    )
+
+
+def revenue_steps(events: SubscriptionEvents) -> Revenue:
+    """Add up what each customer's live subscriptions pay, from every event on.
+
+    A stretch in which a customer has no live subscription keeps the last MRR: whether it was churn
+    is for the lifetimes to say, which undo a churn that was taken back.
+    """
+    live_after = np.select(
+        [
+            np.isin(events.kind, kind_codes(*LIVE_KINDS)),
+            np.isin(events.kind, kind_codes(*STOP_KINDS)),
+        ],
+        [1, 0],
+        UNKNOWN,
+    )
+    stops = live_after == 0
+    frame = pd.DataFrame(
+        {
+            "customer": events.customer,
+            "subscription": events.subscription,
+            "at": events.event_us,
+            "live": pd.Series(live_after).where(live_after != UNKNOWN),
+            # What a stop row says of MRR holds for what has ended.
+            "mrr": pd.Series(events.mrr).where((events.mrr != UNKNOWN) & ~stops),
+        }
+    )
+    state = frame.groupby("subscription")[["live", "mrr"]].ffill().fillna(0).astype("int64")
+    state["mrr"] *= state["live"]
+    before = state.groupby(frame["subscription"]).shift(fill_value=0)
+    steps = pd.concat([frame[["customer", "at"]], state - before], axis=1)
+    steps = steps.groupby(["customer", "at"], as_index=False).sum()
+    total = steps.groupby("customer")[["live", "mrr"]].cumsum()
+    there = (total["live"] > 0).to_numpy()
+    return Revenue(
+        steps["customer"].to_numpy(dtype=np.int64)[there],
+        steps["at"].to_numpy(dtype=np.int64)[there],
+        total["mrr"].to_numpy(dtype=np.int64)[there],
+    )
+
+
+def _spells(lifetimes: pd.DataFrame, customers: pd.DataFrame, as_of: dt.datetime) -> pd.DataFrame:
+    """Return lifetimes as ``customer`` (number), ``start, stop, cause, plan, segment``, as of then.
+
+    Who is still there, or was still there as of then, stops ``as_of`` without a cause.
+    """
+    spells = lifetimes[lifetimes["started_at"] <= as_of].sort_values(["customer_id", "started_at"])
+    left = (spells["stopped_at"] <= as_of).to_numpy(dtype=bool)
+    number = pd.Index(customers["customer_id"]).get_indexer(spells["customer_id"])
+    return pd.DataFrame(
+        {
+            "customer": number.astype(np.int64),
+            "start": spells["started_at"].to_numpy(),
+            "stop": spells["stopped_at"].where(left, as_of).to_numpy(),
+            "cause": spells["cause"].where(left, "").fillna("").to_numpy(dtype=object),
+            "plan": spells["plan"].to_numpy(dtype=object),
+            "segment": customers["segment"].to_numpy(dtype=object)[number],
+        }
+    )
+
+
+def _ages(spells: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Months from start to stop, and whether that was churn."""
+    days = (spells["stop"] - spells["start"]).dt.total_seconds().to_numpy() / 86400
+    return days / DAYS_PER_MONTH, spells["cause"].isin(CAUSES).to_numpy(dtype=bool)
+
+
+def _us(instant: dt.datetime) -> int:
+    return (instant - _EPOCH) // dt.timedelta(microseconds=1)
