@@ -32,6 +32,7 @@ def test_ours_and_the_peers_that_live_here_find_the_same_sums(task: dict[str, An
     assert len(sums) == 7 * len(sections.WINDOWS)
     assert 0 < sums["cells_1"] < sums["cells_13"]
     assert peers.sql_join(task) == sums
+    assert peers.sql_masks(task) == sums
     assert peers.pandas_per_cutoff(task) == sums
 
 
@@ -41,7 +42,7 @@ def test_a_wrong_window_would_show(task: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["pandas", "polars", "sql", "featuretools"])
+@pytest.mark.parametrize("name", ["pandas", "polars", "sql", "sql_masks", "featuretools"])
 def test_every_peer_finds_the_same_sums(task: dict[str, Any], name: str) -> None:
     python = ROOT / sections.PEERS_PYTHON
     if not python.exists():
