@@ -245,11 +245,14 @@ def test_feature_table_and_catalog_are_the_same_bytes_and_know_no_future(
     for path in sorted((tmp_path / "duckdb" / "periods").rglob("*.parquet")):
         same = tmp_path / "spark" / path.relative_to(tmp_path / "duckdb")
         assert path.read_bytes() == same.read_bytes(), path
-    for how in ("corrupt", "add", "delete"):
+    # Of all logs at once, but that some log must reach the newest cutoff.
+    most = [name for name in TABLES if name != "subscriptions"]
+    tries = (("corrupt", TABLES), ("add", TABLES), ("delete", most), ("delete", ["subscriptions"]))
+    for number, (how, names) in enumerate(tries):
         random, changed = np.random.default_rng(1), world
-        for name in TABLES:
+        for name in names:
             changed = tampered(changed, name, how, CLOCK.cutoff_us(CUTOFF), random)
-        _, knowing = featurized(tmp_path / how, changed, spark)
+        _, knowing = featurized(tmp_path / str(number), changed, spark)
         assert differing(honest, knowing) != []
         assert differing(until(honest, CUTOFF), until(knowing, CUTOFF)) == [], how
 
