@@ -63,7 +63,7 @@ plt.ylabel("uses")
 # mask: bit 0 is the first day of the week.
 
 # %%
-measured = pd.read_parquet(PERIODS / "usage.parquet", filters=[("customer_id", "==", customer)])
+measured = pd.read_parquet(PERIODS / "usage", filters=[("customer_id", "==", customer)])
 measured["active days"] = measured["days"].map(lambda mask: int(mask).bit_count())
 measured[["event_period", "visible_period", "uses", "seconds", "days", "active days"]].tail(8)
 

@@ -23,8 +23,6 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal, format_percent, get_currency_symbol
 from babel.support import NullTranslations, Translations
 
-from features.catalog import FAMILIES
-
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping
@@ -91,6 +89,9 @@ def fixed_messages() -> list[str]:
 
 def feature_messages() -> list[str]:
     """Return the sentences of all features as they are declared, marks unfilled, each once."""
+    # The registered model speaks English where the features' own code (and Ibis) is not installed.
+    from features.catalog import FAMILIES  # noqa: PLC0415
+
     kinds = ("sentence", "zero", "negative", "missing", "norm_clause")
     texts = (
         getattr(declaration, kind)
@@ -261,6 +262,8 @@ class Language:
 
     def _sentence(self, template: str) -> str:
         """Translate a feature's sentence, whose marks are filled in English."""
+        if self.code == CODES[0]:  # as declared; there is nothing to look up
+            return template
         message, filled = _declared(template)
         translated = self.gettext(message)
         if translated == message:
