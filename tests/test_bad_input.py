@@ -303,7 +303,8 @@ CASES: dict[str, Case] = {
     ),
     "horizons changed since the snapshots": Case(
         "train", setting("snapshot.horizons", [1, 3]),
-        r"outcomes\.parquet lacks mrr_3w, outcome_1w, outcome_3w: snapshot\.horizons .* dvc repro",
+        r"outcomes\.parquet lacks mrr_3w, outcome_1w, outcome_3w: "
+        r"snapshot\.horizons changed .* dvc repro",
     ),
     "features of other snapshots": Case(
         "train", setting("snapshot.salt", "other"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import list_world
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,21 +12,11 @@ from hypothesis import strategies as st
 
 from data.contracts import CAUSES
 from retention import ranking
-from retention.ranking import ListSettings, drawn, is_withheld, scores
+from retention.ranking import drawn, is_withheld, scores
 from retention.survival import MonthsKept, months_kept, restricted_mean
 
-SETTINGS = ListSettings(
-    success_capacity=2,
-    billing_capacity=2,
-    voluntary_save_rate=0.15,
-    involuntary_save_rate=0.4,
-    margin=0.8,
-    contact_cost=2500,
-    months_kept=12,
-    reasons=3,
-    holdout_share=0.0,
-    salt="test",
-    currency="EUR",
+SETTINGS = dataclasses.replace(
+    list_world.SETTINGS, success_capacity=2, billing_capacity=2, holdout_share=0.0
 )
 KEPT = MonthsKept({"team": 10.0, "eternal": 40.0}, 6.0)
 

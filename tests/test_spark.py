@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
+from on_spark import MARKS
 from random_logs import random_logs, tampered, write_raw
 from test_features_oracle import assert_counted_by_hand, worlds
 from test_leakage import ANY_SHARE, CUTOFF, FEATURES, POPULATION, differing, until
@@ -22,7 +23,6 @@ from data.engine import Engine, open_engine
 from data.files import write_table
 from data.population import observe_population
 from data.quality import validate
-from data.spark import unavailable
 from features import build, phrases
 from features.build import build_features
 from features.measures import (
@@ -41,15 +41,7 @@ from pipelines.params import WORKER_PACKAGES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REASON = unavailable()
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.spark,
-    pytest.mark.skipif(REASON is not None, reason=str(REASON)),
-    # PySpark leaves sockets to the garbage collector.
-    pytest.mark.filterwarnings("default::ResourceWarning"),
-    pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = MARKS
 CLOCK = Clock()
 MANIFEST = Manifest(("report", "login"), ("login", "export"))
 EXTREMES = pa.array([-62_135_596_800_000_000, -1, 0, 253_402_300_799_999_999]).cast(INSTANT)

@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from on_spark import MARKS
 from project import SMALL, Project
 
 from data.engine import open_engine
-from data.spark import unavailable
 from models.boosters import load_model
 from models.scoring import predict_cutoff
 from pipelines.params import WORKER_PACKAGES
@@ -27,15 +27,7 @@ from pipelines.params import WORKER_PACKAGES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REASON = unavailable()
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.spark,
-    pytest.mark.skipif(REASON is not None, reason=str(REASON)),
-    # PySpark leaves sockets to the garbage collector.
-    pytest.mark.filterwarnings("default::ResourceWarning"),
-    pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = MARKS
 ON_SPARK = ("snapshot", "featurize", "score")
 WORLD = SMALL | {"ingest.simulated.customers": 600, "train.min_events": 5}
 SPARK = {"engine.name": "spark", "engine.memory_limit": "700MB"}
