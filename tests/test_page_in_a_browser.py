@@ -17,6 +17,7 @@ from project import SMALL, Project
 from test_page import HOSTILE, later
 
 from retention import overview_page, page
+from retention.language import CODES, LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -237,6 +238,29 @@ def test_axe_finds_no_serious_fault_and_nothing_runs_over(
     ]
     assert serious == []
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [1280, 1000, 390])
+@pytest.mark.parametrize("code", CODES)
+def test_no_part_of_an_opened_customer_runs_into_the_next(
+    opened: Any, code: str, width: int
+) -> None:
+    shown = opened("list", viewport={"width": width, "height": 900})
+    shown.select_option("#language", code)
+    shown.click("#expand")
+    # The smallest risks take the most room: they are written in words.
+    shown.evaluate(
+        "text => document.querySelectorAll('.risks tbody td').forEach(cell => "
+        "{ cell.firstChild.textContent = text })",
+        LANGUAGES[CODES.index(code)].percent(1e-6),
+    )
+    too_wide = """
+        [...document.querySelectorAll('.sheet > section')].filter(part =>
+            [...part.querySelectorAll('table, dl, p, ul')].some(inner =>
+                inner.getBoundingClientRect().right > part.getBoundingClientRect().right + 1))
+        .map(part => part.className)
+    """
+    assert shown.evaluate(too_wide) == []
 
 
 def test_hostile_text_does_nothing_and_is_read_as_it_stands(opened: Any) -> None:
