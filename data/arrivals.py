@@ -77,17 +77,28 @@ def arrivals(table: Any, engine: Engine, clock: Clock) -> Arrivals:
 
 def write_arrivals(logs: Mapping[str, Arrivals], folder: Path) -> None:
     """Write the arrivals of each log beside the logs, where ``read_arrivals`` finds them."""
-    stored = {
+    write_text(json.dumps(to_json(logs), indent=1) + "\n", folder / ARRIVALS_FILE)
+
+
+def to_json(logs: Mapping[str, Arrivals]) -> dict[str, dict[str, list[Any]]]:
+    """Arrivals of logs as JSON holds them."""
+    return {
         log: {str(period): [one.rows, one.digest] for period, one in sorted(periods.items())}
         for log, periods in logs.items()
     }
-    write_text(json.dumps(stored, indent=1) + "\n", folder / ARRIVALS_FILE)
+
+
+def from_json(stored: Mapping[str, Mapping[str, list[Any]]]) -> dict[str, Arrivals]:
+    """Read back what ``to_json`` gave."""
+    return {
+        log: {int(period): Arrival(*one) for period, one in periods.items()}
+        for log, periods in stored.items()
+    }
 
 
 def read_arrivals(path: Path, engine: Engine, clock: Clock) -> Arrivals:
     """Arrivals of the log in a Parquet file: as written beside it, else by reading it once."""
     beside = path.with_name(ARRIVALS_FILE)
-    stored = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else {}
-    if path.stem not in stored:
-        return arrivals(engine.read(path), engine, clock)
-    return {int(period): Arrival(*one) for period, one in stored[path.stem].items()}
+    stored = from_json(json.loads(beside.read_text(encoding="utf-8"))) if beside.exists() else {}
+    known = stored.get(path.stem)
+    return arrivals(engine.read(path), engine, clock) if known is None else known

@@ -57,10 +57,10 @@ class Known:
         self.settings, self.clock = settings, clock
         ids = keys["customer_id"]
         self.customers = pc.unique(ids)
-        self.cell_customer = _integers(pc.index_in(ids, value_set=self.customers))
-        self.cutoff_us = _integers(keys["cutoff_us"])
+        self.cell_customer = integers(pc.index_in(ids, value_set=self.customers))
+        self.cutoff_us = integers(keys["cutoff_us"])
         self.cutoff: Integers = np.asarray(clock.period_of(self.cutoff_us), dtype=np.int64)
-        self.signed_up_us = _integers(keys["signed_up_us"])
+        self.signed_up_us = integers(keys["signed_up_us"])
         self._periods, self._events, self._log_start = periods, events, log_start
         self._memo: dict[Any, Any] = {}
 
@@ -97,7 +97,7 @@ class Known:
         key = ("entities", name)
         if key not in self._memo:
             table = self._events[name]
-            customer = _integers(table["customer"])
+            customer = integers(table["customer"])
             self._memo[key] = Entities(table, customer, self.cell_customer, self.cutoff)
         entities: Entities = self._memo[key]
         return entities
@@ -130,7 +130,7 @@ class Known:
         return -self.days_since(instant_us)
 
     def _rolled(self, table: pa.Table) -> Rolled:
-        customer = _integers(table["customer"])
+        customer = integers(table["customer"])
         return _roll(table, customer, slice(None), self.cell_customer, self.cutoff)
 
 
@@ -168,7 +168,7 @@ class Entities:
         order = np.argsort(group, kind="stable")
         group = group[order].astype(np.int64)
         starts = np.searchsorted(group, np.arange(both.size))
-        visible = _integers(table["visible_period"])[order]
+        visible = integers(table["visible_period"])[order]
         first_seen = np.minimum.reduceat(visible, starts) if both.size else visible
         # Both kinds of keys as ranks of (customer, cutoff): the pairs are stretches of cells.
         stride = int(max(cell_cutoff.max(initial=0), first_seen.max(initial=0))) + 2
@@ -222,7 +222,7 @@ def _roll(
     table: pa.Table, group: Integers, order: Any, cell_group: Integers, cell_cutoff: Integers
 ) -> Rolled:
     columns = {
-        name: _integers(table[name])[order]
+        name: integers(table[name])[order]
         for name in table.column_names
         if name != "customer" and pa.types.is_integer(table.schema.field(name).type)
     }
@@ -239,9 +239,10 @@ def _roll(
 def _ranks(texts: pa.ChunkedArray) -> Integers:
     """Rank of each text among the distinct ones, in the order of their bytes."""
     codes = pc.unique(texts)
-    return _integers(pc.index_in(texts, value_set=codes.take(pc.sort_indices(codes))))
+    return integers(pc.index_in(texts, value_set=codes.take(pc.sort_indices(codes))))
 
 
-def _integers(column: Any) -> Integers:
+def integers(column: Any) -> Integers:
+    """Turn an Arrow column into int64, ``NOTHING`` for nulls."""
     filled = pc.fill_null(column, NOTHING) if column.null_count else column
     return np.asarray(filled.to_numpy(), dtype=np.int64)

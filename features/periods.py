@@ -14,6 +14,7 @@ import inspect
 import json
 import logging
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -26,18 +27,17 @@ import pyarrow.dataset as ds
 
 from data import clock as clock_module
 from data import contracts
-from data.arrivals import read_arrivals
+from data.arrivals import from_json, read_arrivals, to_json
 from data.files import write_table, write_text
 from data.progress import progress
 from features import measures, phrases
+from features.known import integers
 from features.measures import EVENT_ORDER, EVENTS, KEY, MEASURES, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from data.arrivals import Arrivals
     from data.clock import Clock
@@ -70,7 +70,7 @@ class Made:
     """
 
     by: str
-    arrivals: dict[str, dict[int, list[Any]]]
+    arrivals: dict[str, Arrivals]
     first_seen: dict[int, dict[str, int]]
 
     @classmethod
@@ -80,20 +80,17 @@ class Made:
             stored = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
             return cls(
                 stored["by"],
-                {name: _numbered(periods) for name, periods in stored["arrivals"].items()},
-                _numbered(stored["first_seen"]),
+                from_json(stored["arrivals"]),
+                {int(period): seen for period, seen in stored["first_seen"].items()},
             )
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def write(self, folder: Path) -> None:
         """Write it into the folder."""
-        stored = {"by": self.by, "arrivals": self.arrivals, "first_seen": self.first_seen}
+        arrived = to_json(self.arrivals)
+        stored = {"by": self.by, "arrivals": arrived, "first_seen": self.first_seen}
         write_text(json.dumps(stored, indent=1) + "\n", folder / MANIFEST_FILE)
-
-
-def _numbered(by_period: Mapping[str, Any]) -> dict[int, Any]:
-    return {int(period): value for period, value in by_period.items()}
 
 
 def made_by(clock: Clock, core_features: Sequence[str], only: Collection[str] | None = None) -> str:
@@ -149,16 +146,12 @@ def measure(
             _measure_stale(
                 table, expression, order, arrived[name], stale[name], folder, engine, clock
             )
-    rows = {
-        name: {period: [one.rows, one.digest] for period, one in periods.items()}
-        for name, periods in arrived.items()
-    }
-    Made(by, rows, seen).write(target)
+    Made(by, arrived, seen).write(target)
 
 
-def _stale(arrived: Arrivals, made: Mapping[int, list[Any]]) -> set[int]:
+def _stale(arrived: Arrivals, made: Arrivals) -> set[int]:
     """Periods whose rows are not those that the kept file was made from."""
-    return {period for period, one in arrived.items() if made.get(period) != [one.rows, one.digest]}
+    return {period for period, one in arrived.items() if made.get(period) != one}
 
 
 def _features_seen(
@@ -195,7 +188,10 @@ def _keep(name: str, kept: set[int], earlier: Path | None, target: Path) -> None
         (target / folder).mkdir(parents=True)
         if earlier is not None:
             for file in (f"{period}.parquet" for period in kept):
-                os.link(earlier / folder / file, target / folder / file)
+                try:
+                    os.link(earlier / folder / file, target / folder / file)
+                except OSError:  # a file system without hard links
+                    shutil.copy2(earlier / folder / file, target / folder / file)
 
 
 def _outputs(
@@ -301,17 +297,17 @@ class Periods:
         In place of ``customer_id`` stands ``customer``, the place among the customers given.
         """
         table = self._of(name, customers)
-        return table.take(np.lexsort([_numbers(table[key]) for key in reversed(_PLACED)]))
+        return table.take(np.lexsort([integers(table[key]) for key in reversed(_PLACED)]))
 
     def events(self, name: str, customers: pa.Array) -> pa.Table:
         """Like ``rows``, of the event table of a log and in ``EVENT_ORDER``, without the ids."""
         table = self._of(name + EVENTS_SUFFIX, customers)
-        keys = [_numbers(table[key]) for key in ("kind", "event_us", "customer")]
+        keys = [integers(table[key]) for key in ("kind", "event_us", "customer")]
         order = np.lexsort(keys)
         same = np.logical_and.reduce([key[order][1:] == key[order][:-1] for key in keys])
         if same.any():  # of events at the same instant that are of the same kind, the id decides
             tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
-            rank = _numbers(pc.rank(table["event_id"].take(order[tied]), tiebreaker="dense"))
+            rank = integers(pc.rank(table["event_id"].take(order[tied]), tiebreaker="dense"))
             order[tied] = order[tied][np.lexsort([rank, *(key[order][tied] for key in keys)])]
         return table.drop_columns(["event_id"]).take(order)
 
@@ -323,7 +319,3 @@ class Periods:
         place = pc.index_in(table["customer_id"], value_set=customers)
         table = table.drop_columns(["customer_id"]).append_column("customer", place.cast("int64"))
         return table.filter(place.is_valid()) if place.null_count else table
-
-
-def _numbers(column: Any) -> NDArray[np.int64]:
-    return np.asarray(column.to_numpy(), dtype=np.int64)

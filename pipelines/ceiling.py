@@ -24,15 +24,15 @@ from models.backtest import backtest, learners
 from models.baselines import BASE_RATE
 from models.boosters import NAME
 from models.evaluation import report
-from models.split import open_and_sealed, rolling_blocks
+from models.split import open_and_sealed
 from pipelines import featurize, snapshot
 from pipelines.catalog import load_catalog, monotone_signs
-from pipelines.dataset import customers_now, load_history, newest_cutoff
+from pipelines.dataset import blocks_of, customers_now, load_history
 from pipelines.evaluate import OBSERVABLE_CEILING, world_of
 from pipelines.ingest import world_settings
 from pipelines.params import Params, load_params
 from pipelines.paths import CLEAN, PARAMS_FILE
-from pipelines.settings import evaluation_settings, labels, model_settings, split_settings
+from pipelines.settings import evaluation_settings, labels, model_settings
 from pipelines.stage import run_stage
 
 TIMES = 20
@@ -45,9 +45,7 @@ def measure(params: Params) -> dict[str, Any]:
     clock, horizons = params.clock.clock, labels(params)
     data = load_history(clock, horizons, params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
-    blocks, _ = open_and_sealed(
-        rolling_blocks(int(data.cutoff.min()), newest_cutoff(clock), split_settings(params))
-    )
+    blocks, _ = open_and_sealed(blocks_of(data, params))
     rivals = {name: learner for name, learner in learners(settings, None).items()
               if name in {NAME, BASE_RATE}}  # fmt: skip
     result = backtest(data, blocks, rivals, settings)

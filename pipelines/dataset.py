@@ -14,12 +14,16 @@ import pyarrow.parquet as pq
 from data.errors import BadInputError
 from data.hashing import stable_hash
 from models.dataset import UNKNOWN, RiskData, outcome_codes
+from models.split import rolling_blocks
 from pipelines.paths import FEATURES, SNAPSHOTS
+from pipelines.settings import split_settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from data.clock import Clock
+    from models.split import Block
+    from pipelines.params import Params
 
 LOG = logging.getLogger("dataset")
 KEYS = ("customer_id", "cutoff")
@@ -116,6 +120,12 @@ def newest_cutoff(clock: Clock) -> int:
     """Number of the cutoff that the pipeline's state is as of."""
     newest = pc.max(pq.read_table(SNAPSHOTS / "snapshots.parquet", columns=["cutoff"])["cutoff"])
     return clock.period_of(int(newest.cast(pa.int64()).as_py()))
+
+
+def blocks_of(data: RiskData, params: Params) -> tuple[Block, ...]:
+    """Blocks of the backtest that the history has room for, oldest first, the sealed one last."""
+    newest = newest_cutoff(params.clock.clock)
+    return rolling_blocks(int(data.cutoff.min()), newest, split_settings(params))
 
 
 def customers_now() -> int:

@@ -23,12 +23,12 @@ from models.competing_risks import fit_risk_model
 from models.evaluation import report
 from models.pictures import calibration_picture, weekly_picture
 from models.scoreboard import attainable_table, contraction_table, flat_metrics, markdown_tables
-from models.split import open_and_sealed, rolling_blocks
+from models.split import open_and_sealed
 from pipelines.catalog import load_catalog, monotone_signs
-from pipelines.dataset import customers_now, load_history, newest_cutoff
+from pipelines.dataset import blocks_of, customers_now, load_history
 from pipelines.params import load_params
 from pipelines.paths import BACKTEST, REPORTS, TRUTH
-from pipelines.settings import evaluation_settings, labels, model_settings, split_settings
+from pipelines.settings import evaluation_settings, labels, model_settings
 from pipelines.stage import run_stage
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def sealed_scores(params: Params) -> pa.Table:
     clock = params.clock.clock
     data = load_history(clock, labels(params), params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
-    blocks = rolling_blocks(int(data.cutoff.min()), newest_cutoff(clock), split_settings(params))
+    blocks = blocks_of(data, params)
     _, sealed = open_and_sealed(blocks)
     model = fit_risk_model(NAME, booster_learner(settings), data, sealed.slices, settings)
     return scored_table(score_block(model, data, sealed, len(blocks) - 1), clock)
@@ -141,9 +141,7 @@ def main() -> None:
     clock, horizons = params.clock.clock, labels(params)
     data = load_history(clock, horizons, params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
-    blocks, _ = open_and_sealed(
-        rolling_blocks(int(data.cutoff.min()), newest_cutoff(clock), split_settings(params))
-    )
+    blocks, _ = open_and_sealed(blocks_of(data, params))
     recency = RECENCY_FEATURE if RECENCY_FEATURE in data.feature_names else None
     result = backtest(data, blocks, learners(settings, recency), settings)
     table = scored_table(result.table, clock)

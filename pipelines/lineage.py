@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,9 +44,9 @@ def lineage(params: Params) -> dict[str, str]:
         "source": params.ingest.source,
         "cutoff": counts["as_of"],
         "engine": params.engine.name,
-        "git_commit": _git("rev-parse", "HEAD"),
+        "git_commit": git("rev-parse", "HEAD"),
         "git_dirty": _dirty(),
-        "dvc_lock_digest": _digest(upstream),
+        "dvc_lock_digest": digest(upstream),
         "configuration_digest": configuration_digest(params),
         "model_digest": model_digest(MODEL),
     }
@@ -75,7 +74,7 @@ def configuration_digest(params: Params) -> str:
     for name in ("test_blocks", "test_periods", "memory_limit"):
         del values["train"][name]
     tuned = json.loads(TUNED_FILE.read_text(encoding="utf-8")) if TUNED_FILE.exists() else {}
-    return _digest({"parameters": values, "tuned": tuned.get("lightgbm", {}), "code": code})
+    return digest({"parameters": values, "tuned": tuned.get("lightgbm", {}), "code": code})
 
 
 def datasets() -> dict[str, tuple[Path, str]]:
@@ -99,26 +98,28 @@ def _locked_stages() -> dict[str, Any]:
     return dict(yaml.safe_load(LOCK_FILE.read_text(encoding="utf-8"))["stages"])
 
 
-def _digest(values: Any) -> str:
+def digest(values: Any) -> str:
+    """SHA-256 of nested values, in hexadecimal; the order of names counts for nothing."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _dirty() -> str:
     """Whether code or parameters differ from the commit; what a run itself writes aside."""
-    if not _git("rev-parse", "HEAD"):
+    if not git("rev-parse", "HEAD"):
         return ""
-    changed = _git("status", "--porcelain", "--", ".", ":!dvc.lock", ":!reports")
+    changed = git("status", "--porcelain", "--", ".", ":!dvc.lock", ":!reports")
     return "yes" if changed else "no"
 
 
-def _git(*arguments: str) -> str:
-    """What git says, or nothing where there is no git or no repository."""
-    if shutil.which("git") is None:
+def git(*arguments: str) -> str:
+    """Answer of git; empty where it has none, or there is no git or no repository."""
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed words
+            ["git", *arguments],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
         return ""
-    done = subprocess.run(  # noqa: S603
-        ["git", *arguments],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip()
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -6,11 +6,9 @@ Nothing ever changes or removes what lies there.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ from data.files import sha256_of
 from models.boosters import model_digest
 from pipelines.champion import serving_folder
 from pipelines.dataset import newest_cutoff
+from pipelines.lineage import digest, git
 from pipelines.params import load_params
 from pipelines.paths import LOCK_FILE, SCORES, needed
 from pipelines.releases import append_release, cutoff_of, release_folder
@@ -38,35 +37,21 @@ def refuse_experiments() -> None:
             f"This is the experiment {name or Path.cwd().name}: a list is released from the "
             "project's own state; run make release outside of dvc exp."
         )
-    lock = _git("hash-object", str(LOCK_FILE))
-    if not lock or lock == _git("rev-parse", f"HEAD:./{LOCK_FILE}"):
+    lock = git("hash-object", str(LOCK_FILE))
+    if not lock or lock == git("rev-parse", f"HEAD:./{LOCK_FILE}"):
         return
-    for ref in _git("for-each-ref", "--format=%(refname)", "refs/exps").splitlines():
-        if _git("rev-parse", f"{ref}:./{LOCK_FILE}") == lock:
+    for ref in git("for-each-ref", "--format=%(refname)", "refs/exps").splitlines():
+        if git("rev-parse", f"{ref}:./{LOCK_FILE}") == lock:
             raise BadInputError(
                 f"What lies here is the result of the experiment {ref.rsplit('/', 1)[-1]}: commit "
                 "it if it is to stay, or go back (git checkout, dvc checkout), then release."
             )
 
 
-def _git(*arguments: str) -> str:
-    """Answer of git; empty where it has none, or there is no repository."""
-    try:
-        done = subprocess.run(  # noqa: S603 - fixed words
-            ["git", *arguments],  # noqa: S607
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
 def params_digest(params: Params) -> str:
     """SHA-256 of the parameters that can change a result, in hexadecimal."""
     values = params.model_dump(mode="json", by_alias=True, exclude={"engine", "publish"})
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    return digest(values)
 
 
 def about(params: Params) -> dict[str, Any]:
@@ -94,7 +79,7 @@ def about(params: Params) -> dict[str, Any]:
             )
     return provenance | {
         "params_digest": params_digest(params),
-        "git_commit": _git("rev-parse", "HEAD") or None,
+        "git_commit": git("rev-parse", "HEAD") or None,
         "files": {
             str(path.relative_to(SCORES)): sha256_of(path)
             for path in sorted(SCORES.rglob("*"))

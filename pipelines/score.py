@@ -17,7 +17,6 @@ from data.files import replaced_folder, write_text
 from data.lifetimes import read_subscriptions
 from data.outcomes import contacted_between
 from data.population import already_decided
-from data.snapshots import DAYS_PER_MONTH
 from features.declare import REASON_GROUPS
 from models.explain import explain
 from models.scoring import predict_cutoff
@@ -38,7 +37,7 @@ from retention.overview_page import write_overview
 from retention.page import write_page
 from retention.playbook import load_playbook
 from retention.ranking import QUEUE_NAMES
-from retention.survival import MonthsKept, months_kept
+from retention.survival import MonthsKept, ages, months_kept
 from retention.weekly import MONEY_COLUMNS, Provenance, Scored, weekly_list
 
 if TYPE_CHECKING:
@@ -63,10 +62,7 @@ def base_rates(outcome: NDArray[np.int8]) -> NDArray[np.float64]:
 def kept_by_plan(as_of: dt.datetime, limit: int) -> MonthsKept:
     """Months that a kept customer brings, by plan, from the lifetimes so far."""
     lifetimes = pq.read_table(SNAPSHOTS / "lifetimes.parquet").to_pandas()
-    stopped = lifetimes["stopped_at"].fillna(as_of).clip(upper=as_of)
-    days = (stopped - lifetimes["started_at"]).dt.total_seconds() / 86400
-    churned = lifetimes["cause"].isin(CAUSES)
-    return months_kept(lifetimes["plan"], days / DAYS_PER_MONTH, churned, limit)
+    return months_kept(lifetimes["plan"], *ages(lifetimes, as_of), limit)
 
 
 def recently_contacted(params: Params, as_of: int, engine: Engine) -> set[str]:

@@ -30,11 +30,11 @@ from models.backtest import score_block
 from models.boosters import NAME
 from models.evaluation import report
 from models.scoreboard import markdown_tables, verdict_table, with_interval
-from models.split import open_and_sealed, rolling_blocks
+from models.split import open_and_sealed
 from models.tuning import BOOSTER_SPACE, best, inner_folds, learned, search
 from pipelines import featurize, ingest, snapshot, validate
 from pipelines.catalog import load_catalog, monotone_signs
-from pipelines.dataset import customers_now, load_history, newest_cutoff
+from pipelines.dataset import blocks_of, customers_now, load_history
 from pipelines.evaluate import RECENCY_FEATURE, read_truth
 from pipelines.params import Params, load_params
 from pipelines.paths import PARAMS_FILE, REPORTS
@@ -183,8 +183,8 @@ def section(title: str, trials: int) -> str:
     clock, horizons = params.clock.clock, labels(params)
     data = load_history(clock, horizons, params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
-    first, split = int(data.cutoff.min()), split_settings(params)
-    blocks, _ = open_and_sealed(rolling_blocks(first, newest_cutoff(clock), split))
+    split = split_settings(params)
+    blocks, _ = open_and_sealed(blocks_of(data, params))
     assert blocks[0].test is not None  # noqa: S101 - a block of the backtest has test weeks
     folds = inner_folds(data, blocks[0].test.first, split, settings, params.tune.folds)
     chosen = {

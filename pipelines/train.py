@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from models.boosters import NAME, booster_learner, save_model
 from models.competing_risks import fit_risk_model
-from models.split import refit_block, rolling_blocks
+from models.split import refit_block
 from pipelines.catalog import load_catalog, monotone_signs
-from pipelines.dataset import load_history, newest_cutoff
+from pipelines.dataset import blocks_of, load_history, newest_cutoff
 from pipelines.params import load_params
 from pipelines.paths import MODEL
 from pipelines.settings import labels, model_settings, split_settings
@@ -19,10 +19,8 @@ def main() -> None:
     clock = params.clock.clock
     data = load_history(clock, labels(params), params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
-    first, newest, split = int(data.cutoff.min()), newest_cutoff(clock), split_settings(params)
-    # What the backtest will need is refused here, before anything is fitted.
-    rolling_blocks(first, newest, split)
-    block = refit_block(first, newest, split)
+    blocks_of(data, params)  # what the backtest will need is refused before anything is fitted
+    block = refit_block(int(data.cutoff.min()), newest_cutoff(clock), split_settings(params))
     model = fit_risk_model(NAME, booster_learner(settings), data, block.slices, settings)
     save_model(model, MODEL)
 

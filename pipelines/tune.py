@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from data.files import write_text
 from models.boosters import NAME, booster_learner
-from models.split import rolling_blocks
 from models.tuning import BOOSTER_SPACE, best, inner_folds, learned, search
 from pipelines.catalog import load_catalog, monotone_signs
-from pipelines.dataset import load_history, newest_cutoff
+from pipelines.dataset import blocks_of, load_history
 from pipelines.params import load_params
 from pipelines.paths import TUNED_FILE
 from pipelines.settings import labels, model_settings, split_settings
@@ -34,7 +33,7 @@ def tuning_folds(params: Params, folds: int) -> Folds:
     clock = params.clock.clock
     data = load_history(clock, labels(params), params.train.memory_limit)
     split = split_settings(params)
-    first, *_ = rolling_blocks(int(data.cutoff.min()), newest_cutoff(clock), split)
+    first, *_ = blocks_of(data, params)
     settings = model_settings(params, monotone_signs(load_catalog()))
     assert first.test is not None  # noqa: S101 - a block of the backtest has test weeks
     return inner_folds(data, first.test.first, split, settings, folds)

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from retention import ranking
+from retention.language import ENGLISH
 from retention.wording import day, money, percent
 
 if TYPE_CHECKING:
@@ -39,9 +40,10 @@ def summary(week: WeeklyList) -> str:
     currency = week.settings.currency
     now, before = week.totals, week.totals_before
     mrr, loss = money(now.listed_mrr, currency), money(now.listed_loss, currency)
+    span = ENGLISH.horizon(week.labels[0])
     headline = (
         f"**Retention list of {day(week.cutoff)}**: {now.listed} customers to contact, {mrr} MRR, "
-        f"of which {loss} are expected to be lost within {_span(week)} if nobody acts."
+        f"of which {loss} are expected to be lost within {span} if nobody acts."
     )
     lines = [headline]
     if before is None:
@@ -61,13 +63,6 @@ def summary(week: WeeklyList) -> str:
         if rows.empty:
             lines.append("Nobody to contact this week.")
     return "\n".join(lines) + "\n"
-
-
-def _span(week: WeeklyList) -> str:
-    """Write the first horizon in words: ``4w`` is ``4 weeks``."""
-    label = week.labels[0]
-    unit = "week" if label.endswith("w") else "period"
-    return f"{label[:-1]} {unit}{'' if label[:-1] == '1' else 's'}"
 
 
 def _line(row: dict[Any, Any], week: WeeklyList) -> str:

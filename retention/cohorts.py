@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from data.contracts import CAUSES
-from data.snapshots import DAYS_PER_MONTH
+from retention.survival import ages, kaplan_meier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 def share_kept(
     months: NDArray[np.float64], churned: NDArray[np.bool_], at: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Kaplan-Meier share that is still there just after each of some ages.
+    """Kaplan-Meier share (see ``kaplan_meier``) that is still there just after each of some ages.
 
     Parameters
     ----------
@@ -36,20 +35,10 @@ def share_kept(
     -------
     ndarray
         float64 (k,); NaN beyond the longest observation.
-
-    References
-    ----------
-    Kaplan and Meier (1958), "Nonparametric estimation from incomplete observations".
     """
-    if not len(months):
-        return np.full(len(at), np.nan)
-    times, position = np.unique(months, return_inverse=True)
-    leaving = np.bincount(position)
-    at_risk = len(months) - (np.cumsum(leaving) - leaving)
-    kept = np.cumprod(1 - np.bincount(position, weights=churned) / at_risk)
-    before = np.searchsorted(times, at, side="right")
-    shares = np.concatenate([[1.0], kept])[before]
-    return np.where(at <= times[-1], shares, np.nan)
+    curve = kaplan_meier(months, churned)
+    observed = at <= curve.times.max(initial=-np.inf)
+    return np.where(observed, [curve.at(age) for age in at], np.nan)
 
 
 def cohort_curves(lifetimes: pd.DataFrame, as_of: pd.Timestamp, months: int = 24) -> pd.DataFrame:
@@ -70,15 +59,12 @@ def cohort_curves(lifetimes: pd.DataFrame, as_of: pd.Timestamp, months: int = 24
     DataFrame
         Index ``month`` from 0, columns such as ``2023 H1``; NaN where a cohort is not that old.
     """
-    ended = lifetimes["stopped_at"].fillna(as_of)
-    ended = ended.where(ended < as_of, as_of)
-    age = (ended - lifetimes["started_at"]).dt.total_seconds() / (86400 * DAYS_PER_MONTH)
-    churned = lifetimes["cause"].isin(CAUSES)
+    months_lived, churned = ages(lifetimes, as_of)
     start = lifetimes["started_at"].dt
     half = start.year.astype(str) + " H" + np.where(start.month <= 6, "1", "2")
     at = np.arange(months + 1, dtype=np.float64)
     curves = {
-        name: share_kept(age[rows].to_numpy(), churned[rows].to_numpy(dtype=bool), at)
+        name: share_kept(months_lived[rows].to_numpy(), churned[rows].to_numpy(dtype=bool), at)
         for name, rows in half.groupby(half).groups.items()
     }
     return pd.DataFrame(curves, index=pd.Index(at.astype(int), name="month"))

@@ -134,8 +134,9 @@ def _weeks(
     for name, log in logs.items():
         if name == "tickets":
             continue
-        period = clock.period_of(engine.microseconds(log.event_at))
-        rows = log.mutate(period=period).filter(period > cutoff - PERIODS)
+        day = clock.day_column(engine.microseconds(log.event_at))
+        rows = log.mutate(day=day, period=clock.period_of_day(day))
+        rows = rows.filter(rows.period > cutoff - PERIODS)
         frame = frame.join(_BY_PERIOD[name](rows).set_index(["customer_id", "period"]))
         columns = _COLUMNS[name]
         frame[columns] = frame[columns].fillna(0).astype("int64")
@@ -159,9 +160,9 @@ _COLUMNS: Final = {"usage": ["active_days", "uses"], "payments": ["due", "paid",
 
 def _use(rows: Any) -> pd.DataFrame:
     rows = rows.filter(rows["count"] > 0)
-    by_period = rows.group_by("customer_id", "period")
-    days = rows.event_at.date().nunique()
-    measured = by_period.agg(active_days=days, uses=rows["count"].sum())
+    measured = rows.group_by("customer_id", "period").agg(
+        active_days=rows.day.nunique(), uses=rows["count"].sum()
+    )
     return pd.DataFrame(measured.to_pandas())
 
 

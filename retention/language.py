@@ -57,6 +57,8 @@ _SPANS: Final = {
         "[period/periods] of {days} days",
     ),
 }
+# A horizon by the last letter of its label.
+_HORIZONS: Final = {"w": "{number} [week/weeks]", "p": "{number} [period/periods]"}
 _QUANTITIES: Final = (
     "less than {number}",
     "more than {number}",
@@ -84,7 +86,8 @@ def one_or_many(text: str, one: bool) -> str:
 def fixed_messages() -> list[str]:
     """Return the messages that this module says itself."""
     spans = [text for texts in _SPANS.values() for text in texts]
-    return list(dict.fromkeys([*_QUANTITIES, *(text for _, text in _DURATIONS), *spans]))
+    durations = [text for _, text in _DURATIONS]
+    return list(dict.fromkeys([*_QUANTITIES, *durations, *spans, *_HORIZONS.values()]))
 
 
 def feature_messages() -> list[str]:
@@ -147,6 +150,11 @@ class Language:
     def say(self, message: str, one: bool = False, **values: str) -> str:
         """Translate a message, choose between one and many, and fill it."""
         return self.chosen(message, one).format(**values)
+
+    def horizon(self, label: str) -> str:
+        """Write the label of a horizon in words: ``4w`` is ``4 weeks``."""
+        number = label[:-1]
+        return self.say(_HORIZONS[label[-1]], one=number == "1", number=number)
 
     def number(self, value: float) -> str:
         """Write a number: whole, from 10 down with one decimal, below 1 with two: ``1,234``."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from data.clock import EPOCH
 from data.contracts import CAUSES
 from data.lifetimes import LIVE_KINDS, STOP_KINDS, UNKNOWN, kind_codes
 from data.snapshots import DAYS_PER_MONTH
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from data.lifetimes import SubscriptionEvents
     from retention.survival import Curve
 
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 # What is averaged "lately": the last so many complete months.
 RECENT_MONTHS: Final = 12
 # A failed invoice has so many days to be paid after all, then it counts as lost.
@@ -522,4 +522,4 @@ def _ages(spells: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 
 def _us(instant: dt.datetime) -> int:
-    return (instant - _EPOCH) // dt.timedelta(microseconds=1)
+    return (instant - EPOCH) // dt.timedelta(microseconds=1)

@@ -66,7 +66,7 @@ def _view(week: WeeklyList, language: Language) -> dict[str, Any]:
     """Return what the template shows."""
     return {
         "week": week,
-        "horizons": [_horizon(label, language) for label in week.labels],
+        "horizons": [language.horizon(label) for label in week.labels],
         "queues": _queues(week, language),
         "filters": {name: _choices(week.listed[name]) for name in ("owner", "segment")},
         "statuses": {
@@ -82,12 +82,6 @@ def _view(week: WeeklyList, language: Language) -> dict[str, Any]:
         ],
         "data_until": max(week.provenance.freshness.values(), default=None),
     }
-
-
-def _horizon(label: str, language: Language) -> str:
-    """Write the label of a horizon in words: ``4w`` is ``4 weeks``."""
-    many = "{number} [week/weeks]" if label.endswith("w") else "{number} [period/periods]"
-    return language.say(many, one=label[:-1] == "1", number=label[:-1])
 
 
 def _choices(column: pd.Series) -> list[str]:

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from data.contracts import CAUSES
+from data.snapshots import DAYS_PER_MONTH
+
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping
 
     from numpy.typing import ArrayLike, NDArray
@@ -83,6 +87,29 @@ def kaplan_meier(duration: NDArray[np.float64], event: NDArray[np.bool_]) -> Cur
     at_risk = duration.size - (np.cumsum(leaving) - leaving)
     survival = np.asarray(np.cumprod(1.0 - churned / at_risk), dtype=np.float64)
     return Curve(times, survival, at_risk)
+
+
+def ages(lifetimes: pd.DataFrame, as_of: dt.datetime) -> tuple[pd.Series, pd.Series]:
+    """How old lifetimes grew, and how they ended.
+
+    Parameters
+    ----------
+    lifetimes
+        A row a lifetime: ``started_at``, ``stopped_at`` (null: still there) and ``cause``.
+    as_of
+        End of observation, UTC.
+
+    Returns
+    -------
+    months
+        From the start to the stop or to the end of observation.
+    churned
+        Whether it stopped by a cause of churn; a contract that ran out is censored.
+    """
+    stopped = lifetimes["stopped_at"].fillna(as_of)
+    stopped = stopped.where(stopped < as_of, as_of)
+    days = (stopped - lifetimes["started_at"]).dt.total_seconds() / 86400
+    return days / DAYS_PER_MONTH, lifetimes["cause"].isin(CAUSES)
 
 
 def restricted_mean(duration: NDArray[np.float64], event: NDArray[np.bool_], limit: float) -> float:

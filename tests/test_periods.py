@@ -119,6 +119,18 @@ def test_a_new_week_reads_its_own_rows_and_writes_its_own_files(
     assert {name.rsplit("/")[-1] for name in new} == {f"{LAST}.parquet", "manifest.json"}
 
 
+def test_where_files_cannot_be_linked_they_are_copied(
+    whole: Path, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError("Operation not permitted")
+
+    monkeypatch.setattr(periods.os, "link", refused)
+    copied = measured(LOGS, tmp_path / "copied", engine, whole)
+    assert contents(copied) == contents(whole)
+    assert not kept(copied, whole)
+
+
 def test_a_late_row_belongs_to_the_week_in_which_it_became_available(whole: Path) -> None:
     table = pq.read_table(whole / "usage" / f"{LAST - 3}.parquet")
     assert set(table["visible_period"].to_pylist()) == {LAST - 3}
