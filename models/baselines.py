@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import logit
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
+
+from models.linear import preparation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+    from sklearn.pipeline import Pipeline
 
     from models.dataset import Selection
     from models.hazards import Fit, Learner
@@ -135,9 +135,8 @@ class LinearScorer:
 def logistic_learner(penalties: tuple[float, ...] = (1e-3, 1e-2)) -> Learner:
     """Return the learner of logistic regressions: scikit-learn, ridge penalty.
 
-    Counts and money are skewed: features enter as ``sign(x) * log(1 + |x|)``, imputed by the median
-    (with a column that says so) and standardised, all by the train slice. The stop slice, which
-    ends the growth of the boosters, here chooses the penalty.
+    Features enter by ``models.linear.preparation`` of the train slice. The stop slice, which ends
+    the growth of the boosters, here chooses the penalty.
 
     Parameters
     ----------
@@ -154,15 +153,10 @@ def logistic_learner(penalties: tuple[float, ...] = (1e-3, 1e-2)) -> Learner:
         stop: Selection,
         _feature_names: tuple[str, ...],
     ) -> Fit:
-        preparation = make_pipeline(
-            FunctionTransformer(signed_log),
-            SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
-            StandardScaler(),
-            FunctionTransformer(np.float32),  # half the memory and time of the matrix products
-        )
+        ready = preparation()
         with threadpool_limits(1):
-            X_train = preparation.fit_transform(train.copy())
-            X_stop = preparation.transform(stop.copy()) if len(stop) else None
+            X_train = ready.fit_transform(train.copy())
+            X_stop = ready.transform(stop.copy()) if len(stop) else None
 
         def fit(
             y_train: NDArray[np.bool_], y_stop: NDArray[np.bool_], _cause: str | None
@@ -173,7 +167,7 @@ def logistic_learner(penalties: tuple[float, ...] = (1e-3, 1e-2)) -> Learner:
             with threadpool_limits(1), ThreadPoolExecutor(len(penalties)) as pool:
                 tried = list(pool.map(regression, penalties))
                 losses = [_stop_loss(regression, X_stop, y_stop) for regression in tried]
-            return LinearScorer(preparation, tried[int(np.argmin(losses))])
+            return LinearScorer(ready, tried[int(np.argmin(losses))])
 
         return fit
 
@@ -229,12 +223,6 @@ def gradient_boosting_learner(settings: Mapping[str, Any], seed: int) -> Learner
         return fit
 
     return prepare
-
-
-def signed_log(X: NDArray[np.float32]) -> NDArray[np.float64]:
-    """``sign(x) * log(1 + |x|)``, NaN where x is not finite."""
-    wide = np.where(np.isfinite(X), X, np.nan).astype(np.float64)
-    return np.asarray(np.sign(wide) * np.log1p(np.abs(wide)))
 
 
 def _stop_loss(regression: LogisticRegression, X: Any, y: NDArray[np.bool_]) -> float:

@@ -1,4 +1,7 @@
-"""The competing-risks model with one LightGBM booster a hazard, kept as text files."""
+"""The competing-risks model: a regression and the LightGBM trees grown on it, a hazard each.
+
+Kept as text files.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,11 @@ from models.calibration import LogisticMap
 from models.competing_risks import ModelSettings, RiskModel
 from models.contraction import Contraction
 from models.hazards import Fit, Hazard, Learner
+from models.linear import FITTED_ROWS, LinearPart, linear_learner
 from models.split import Slices, Span
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -28,7 +33,7 @@ if TYPE_CHECKING:
     from models.dataset import Selection
 
 NAME = "competing_risks"
-FORMAT = 2
+FORMAT = 3
 # Rows that are handed to LightGBM at a time, and rows that its bins are cut by (its own default).
 _BATCH = 8192
 _BINNED_BY = 200_000
@@ -38,17 +43,20 @@ _CLASS_WEIGHTS = ("is_unbalance", "unbalance", "unbalanced_sets", "scale_pos_wei
 
 @dataclass(frozen=True)
 class BoosterScorer:
-    """Log-odds of a LightGBM booster.
+    """Log-odds of a LightGBM booster, and of the regression that it was grown on.
 
     Parameters
     ----------
     booster
         Read from its own text, so that what was just trained and what is loaded later are one.
+    start
+        The regression; None: the booster starts from the rate.
     threads
         Threads to predict with; changes no result.
     """
 
     booster: lgb.Booster
+    start: LinearPart | None = None
     threads: int = 1
 
     @property
@@ -64,21 +72,19 @@ class BoosterScorer:
 
     def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Log-odds (n,) of rows X (n, f)."""
-        return np.asarray(
-            self.booster.predict(
-                X, raw_score=True, num_threads=self.threads, validate_features=True
-            ),
-            dtype=np.float64,
+        grown = self.booster.predict(
+            X, raw_score=True, num_threads=self.threads, validate_features=True
         )
+        log_odds = np.asarray(grown, dtype=np.float64)
+        return log_odds if self.start is None else log_odds + self.start.log_odds(X)
 
     def contributions(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """SHAP values (n, f + 1) in log-odds, the base last; each row sums to its log-odds."""
-        return np.asarray(
-            self.booster.predict(
-                X, pred_contrib=True, num_threads=self.threads, validate_features=True
-            ),
-            dtype=np.float64,
+        grown = self.booster.predict(
+            X, pred_contrib=True, num_threads=self.threads, validate_features=True
         )
+        values = np.asarray(grown, dtype=np.float64)
+        return values if self.start is None else values + self.start.contributions(X)
 
 
 class _Stream(lgb.Sequence):  # type: ignore[misc]
@@ -124,23 +130,28 @@ def booster_learner(settings: ModelSettings) -> Learner:
     def prepare(train_rows: Selection, stop_rows: Selection, feature_names: tuple[str, ...]) -> Fit:
         params = lightgbm_parameters(settings)
         names = list(feature_names)
+        start = _start_of(train_rows, settings.linear_strength)
         train = _binned(train_rows, names, params)
         stop = lgb.Dataset(_Stream(stop_rows), feature_name=names, params=params, reference=train)
 
         def fit(
             y_train: NDArray[np.bool_], y_stop: NDArray[np.bool_], cause: str | None
         ) -> BoosterScorer:
-            train.set_label(y_train)
-            stop.set_label(y_stop)
+            signs = _signs(settings, cause, feature_names)
+            part = start and start(y_train, signs)
+            for dataset, selection, y in ((train, train_rows, y_train), (stop, stop_rows, y_stop)):
+                dataset.set_label(y)
+                if part:
+                    dataset.set_init_score(_log_odds(part, selection))
             booster = lgb.train(
-                params | _monotone(settings, cause, feature_names),
+                params | ({"monotone_constraints": signs.tolist()} if signs.any() else {}),
                 train,
                 num_boost_round=settings.num_boost_round,
                 valid_sets=[stop],
                 callbacks=[lgb.early_stopping(settings.early_stopping_rounds, verbose=False)],
             )
             text = booster.model_to_string(num_iteration=booster.best_iteration)
-            return BoosterScorer(lgb.Booster(model_str=text), settings.threads)
+            return BoosterScorer(lgb.Booster(model_str=text), part, settings.threads)
 
         return fit
 
@@ -162,13 +173,28 @@ def lightgbm_parameters(settings: ModelSettings) -> dict[str, Any]:
     }
 
 
-def _monotone(
+def _signs(
     settings: ModelSettings, cause: str | None, feature_names: tuple[str, ...]
-) -> dict[str, Any]:
-    """Monotone constraints of a cause; both causes together know none."""
+) -> NDArray[np.int64]:
+    """Monotone constraints (f,) of a cause; both causes together know none."""
     signs = settings.monotone.get(cause, {}) if cause else {}
-    constraints = [signs.get(name, 0) for name in feature_names]
-    return {"monotone_constraints": constraints} if any(constraints) else {}
+    return np.array([signs.get(name, 0) for name in feature_names], dtype=np.int64)
+
+
+def _start_of(selection: Selection, strength: float) -> Callable[..., LinearPart] | None:
+    """Prepare the regressions that trees start from: from y and signs to one; None: no start."""
+    if not strength:
+        return None
+    step = -(-len(selection) // FITTED_ROWS)
+    fit = linear_learner(selection.X[selection.rows[::step]], strength)
+    return lambda y, signs: fit(y[::step], signs)
+
+
+def _log_odds(part: LinearPart, selection: Selection) -> NDArray[np.float64]:
+    """Log-odds (m,) of selected rows, without a copy of them all."""
+    batches = range(0, len(selection), _BATCH)
+    parts = [part.log_odds(selection.X[selection.rows[at : at + _BATCH]]) for at in batches]
+    return np.concatenate(parts)
 
 
 def save_model(model: RiskModel, folder: Path) -> None:
@@ -204,17 +230,19 @@ def save_model(model: RiskModel, folder: Path) -> None:
 
 def _save_hazard(hazard: Hazard, cause: str, label: str, folder: Path) -> dict[str, Any]:
     """Write the trees of a hazard, if it has any; return all else of it."""
-    trees = None
+    trees = start = None
     if isinstance(hazard.scorer, BoosterScorer):
         trees = f"model_{cause}_{label}.txt"
         text = hazard.scorer.booster.model_to_string(num_iteration=-1)
         (folder / trees).write_text(text, encoding="utf-8")
+        start = hazard.scorer.start and dataclasses.asdict(hazard.scorer.start)
     return {
         "cause": cause,
         "label": label,
         "offset": hazard.offset,
         "calibration": dataclasses.asdict(hazard.calibration),
         "trees": trees,
+        "start": start and {name: np.asarray(value).tolist() for name, value in start.items()},
     }
 
 
@@ -260,7 +288,11 @@ def _load_hazard(folder: Path, entry: dict[str, Any], threads: int) -> Hazard:
     scorer = None
     if entry["trees"]:
         text = (folder / entry["trees"]).read_text(encoding="utf-8")
-        scorer = BoosterScorer(lgb.Booster(model_str=text), threads)
+        start = entry["start"] and LinearPart(
+            intercept=entry["start"].pop("intercept"),
+            **{name: np.asarray(values) for name, values in entry["start"].items()},
+        )
+        scorer = BoosterScorer(lgb.Booster(model_str=text), start, threads)
     return Hazard(scorer, entry["offset"], LogisticMap(**entry["calibration"]))
 
 

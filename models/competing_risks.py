@@ -63,6 +63,8 @@ class ModelSettings:
         Shrinkage of the calibration towards the identity, in events.
     lightgbm
         Parameters of LightGBM, beside those that correctness fixes.
+    linear_strength
+        ``C`` of the regressions that the boosters start from; 0: they start from the rate.
     num_boost_round, early_stopping_rounds
         Trees at most; trees without progress on the stop slice before it ends.
     monotone
@@ -78,6 +80,7 @@ class ModelSettings:
     min_events: int = 50
     calibration_prior: float = 50.0
     lightgbm: Mapping[str, Any] = field(default_factory=dict)
+    linear_strength: float = 0.0
     num_boost_round: int = 600
     early_stopping_rounds: int = 40
     monotone: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

@@ -19,10 +19,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from data.contracts import CAUSES
-from models.baselines import signed_log
 from models.calibration import fit_logistic_map
 from models.competing_risks import ModelSettings, RiskModel
 from models.hazards import Hazard
+from models.linear import signed_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from models.split import Block, Slices, SplitSettings
 
 LOG = logging.getLogger(__name__)
-# What is searched of LightGBM's parameters. The number of trees is what the stop slice finds.
+# What is searched of the boosters' parameters. The number of trees is what the stop slice finds.
 BOOSTER_SPACE: Mapping[str, BaseDistribution] = {
     "learning_rate": FloatDistribution(0.03, 0.2, log=True),
     "num_leaves": IntDistribution(3, 31, log=True),
@@ -35,6 +35,7 @@ BOOSTER_SPACE: Mapping[str, BaseDistribution] = {
     "feature_fraction": FloatDistribution(0.1, 1.0),
     "bagging_fraction": FloatDistribution(0.5, 1.0),
     "lambda_l2": FloatDistribution(0.1, 100.0, log=True),
+    "linear_strength": FloatDistribution(1e-6, 1e-2, log=True),
 }
 # From parameters to how a model is fitted on some slices.
 Fitted = Callable[["RiskData", "Sequence[Slices]", "ModelSettings"], "RiskModel"]
@@ -90,15 +91,19 @@ def inner_folds(
     BadInputError
         If the history before the test blocks is too short for so many.
     """
-    before = data.take(data.cutoff < first_test)
-    unknown = np.full(len(before), UNKNOWN, np.int64)
-    before = dataclasses.replace(before, outcome=before.outcome[:, :1], mrr_later=unknown)
+    before, short = at_first_horizon(data.take(data.cutoff < first_test), settings)
     inner = dataclasses.replace(split, horizons=split.horizons[:1], test_blocks=folds)
     blocks = rolling_blocks(int(before.cutoff.min()), first_test, inner)
-    short = dataclasses.replace(
+    return Folds(before, blocks, short)
+
+
+def at_first_horizon(data: RiskData, settings: ModelSettings) -> tuple[RiskData, ModelSettings]:
+    """Leave out the longer horizons, and contraction with them."""
+    unknown = np.full(len(data), UNKNOWN, np.int64)
+    data = dataclasses.replace(data, outcome=data.outcome[:, :1], mrr_later=unknown)
+    return data, dataclasses.replace(
         settings, horizons=settings.horizons[:1], labels=settings.labels[:1], limits=None
     )
-    return Folds(before, blocks, short)
 
 
 def search(

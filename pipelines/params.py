@@ -154,7 +154,7 @@ class FeaturizeParams(Section):
 
 
 class LightGBMParams(Section):
-    """Parameters of LightGBM, by its own names."""
+    """Parameters of LightGBM, by its own names, and of the regression that it starts from."""
 
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     num_leaves: Annotated[int, Field(ge=2, le=131072)]
@@ -166,6 +166,7 @@ class LightGBMParams(Section):
     max_bin: Annotated[int, Field(ge=2, le=65535)]
     num_boost_round: Positive
     early_stopping_rounds: Positive
+    linear_strength: Annotated[float, Field(ge=0)]
 
 
 class TooGoodParams(Section):

@@ -75,6 +75,7 @@ def model_settings(params: Params, monotone: Mapping[str, Mapping[str, int]]) ->
         labels=labels(params),
         min_events=params.train.min_events,
         calibration_prior=params.train.calibration_prior,
+        linear_strength=lightgbm.pop("linear_strength"),
         num_boost_round=lightgbm.pop("num_boost_round"),
         early_stopping_rounds=lightgbm.pop("early_stopping_rounds"),
         lightgbm=lightgbm,

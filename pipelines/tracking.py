@@ -47,7 +47,16 @@ STORE = Path("mlflow.db")
 ARTIFACTS = Path("mlartifacts")
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
 # What a loaded model needs beside Python; the versions are those that it was made with.
-REQUIREMENTS = ("babel", "lightgbm", "mlflow-skinny", "numpy", "pandas", "pyarrow", "scipy")
+REQUIREMENTS = (
+    "babel",
+    "lightgbm",
+    "mlflow-skinny",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "scipy",
+)
 # MLflow takes so many metrics, parameters or tags in one call.
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 

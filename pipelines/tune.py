@@ -41,7 +41,9 @@ def tuning_folds(params: Params, folds: int) -> Folds:
 
 def booster_model(settings: ModelSettings, tried: Mapping[str, Any]) -> Fitted:
     """How the boosters with these parameters are fitted."""
-    changed = dataclasses.replace(settings, lightgbm={**settings.lightgbm, **tried})
+    lightgbm = {**settings.lightgbm, **tried}
+    strength = lightgbm.pop("linear_strength", settings.linear_strength)
+    changed = dataclasses.replace(settings, lightgbm=lightgbm, linear_strength=strength)
     return learned(NAME, booster_learner(changed))
 
 

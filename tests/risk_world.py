@@ -23,6 +23,7 @@ MODEL = ModelSettings(
     labels=("2w", "4w", "6w"),
     lightgbm={"learning_rate": 0.1, "num_leaves": 7, "min_data_in_leaf": 50, "bagging_freq": 1,
               "bagging_fraction": 0.8, "feature_fraction": 0.8, "max_bin": 63},
+    linear_strength=0.01,
     num_boost_round=150,
     early_stopping_rounds=15,
 )  # fmt: skip

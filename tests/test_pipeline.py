@@ -212,7 +212,8 @@ def test_the_scoreboard_tunes_and_measures_every_rival_that_can_run(
 ) -> None:
     monkeypatch.setattr(scoreboard, "COX", (done / "no-python", done / "no-script"))
     with done.inside():
-        text = scoreboard.section("A small world", 1)
+        text, chosen = scoreboard.section("A small world", 1)
+        grown = scoreboard.larger_section(chosen, 2)
     for rival in (
         "gradient boosting",
         "logistic regression",
@@ -226,6 +227,14 @@ def test_the_scoreboard_tunes_and_measures_every_rival_that_can_run(
     control = text.split("### Control: shuffled outcomes")[1]
     # Whether it is 0.5 is tested where there are more churners than in so small a world.
     assert len(re.findall(r"^- \w+ \d+w: 0\.\d{3} \(", control, re.MULTILINE)) == 6
+    counted = r"^### Voluntary churn within 4w\n\n([\d,]+) test"
+    rows = [
+        int(found.replace(",", ""))
+        for said in (text, grown)
+        for found in re.findall(counted, said, re.MULTILINE)
+    ]
+    assert rows[1] == pytest.approx(2 * rows[0], rel=0.15)
+    assert grown.count("| logistic regression | ") == 3
 
 
 def test_mlflow_holds_the_metrics_of_the_metrics_files(done: Project) -> None:

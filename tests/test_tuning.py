@@ -12,15 +12,17 @@ from risk_world import MODEL, SPLIT, risk_world
 from models.baselines import RECENCY, recency_learner
 from models.boosters import NAME, booster_learner
 from models.tuning import BOOSTER_SPACE, best, fold_loss, inner_folds, learned, search
+from pipelines.tune import booster_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from models.tuning import Fitted
+    from pipelines.tune import booster_model
+from models.tuning import Fitted
 
 FIRST_TEST = 45
 START = {"learning_rate": 0.1, "num_leaves": 7, "min_data_in_leaf": 50, "feature_fraction": 0.8,
-         "bagging_fraction": 0.8, "lambda_l2": 1.0}  # fmt: skip
+         "bagging_fraction": 0.8, "lambda_l2": 1.0, "linear_strength": 0.01}  # fmt: skip
 
 
 def recency(params: Mapping[str, Any]) -> Fitted:
@@ -49,8 +51,7 @@ def test_the_search_repeats_and_its_best_is_no_worse_than_where_it_began() -> No
     folds = inner_folds(risk_world(100), FIRST_TEST, SPLIT, MODEL, 1)
 
     def build(tried: Mapping[str, Any]) -> Fitted:
-        settings = dataclasses.replace(folds.settings, lightgbm={**MODEL.lightgbm, **tried})
-        return learned(NAME, booster_learner(settings))
+        return booster_model(folds.settings, tried)
 
     one, two = (search(NAME, build, BOOSTER_SPACE, START, folds, 4, seed=3) for _ in range(2))
     assert one == two

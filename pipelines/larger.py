@@ -1,0 +1,60 @@
+"""The pipeline's simulated world with many times the customers, in a scratch folder.
+
+Chance is less of what is measured there; ``make ceiling`` and ``make scoreboard`` use it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from data.files import replaced_folder
+from data.sources.simulated import simulate
+from pipelines import featurize, snapshot
+from pipelines.ingest import world_settings
+from pipelines.params import Params, load_params
+from pipelines.paths import CLEAN, PARAMS_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+logger = logging.getLogger("larger")
+# Room for all snapshots.
+TRAIN_MEMORY = "4GB"
+
+
+@contextlib.contextmanager
+def larger_world(times: int, memory_limit: str) -> Iterator[Params]:
+    """Go to a folder in which the stages up to the features have run, and yield its parameters.
+
+    Parameters
+    ----------
+    times
+        The customers, and how many of them the teams can contact, are as many times more.
+    memory_limit
+        Of the engine.
+    """
+    values = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+    values["ingest"]["simulated"]["customers"] *= times
+    for team in ("success_capacity", "billing_capacity"):
+        values["score"][team] *= times
+    values["engine"]["memory_limit"] = memory_limit
+    values["train"]["memory_limit"] = TRAIN_MEMORY
+    with tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch, contextlib.chdir(scratch):
+        Path(PARAMS_FILE).write_text(yaml.safe_dump(values), encoding="utf-8")
+        params = load_params()
+        world = world_settings(params)
+        # Without dirt all rows are clean, and the others are the same; the truth is not asked for.
+        world = replace(world, switches=replace(world.switches, dirt=False))
+        with replaced_folder(CLEAN) as folder:
+            simulate(world, params.clock.clock, folder, None)
+        for stage in (snapshot, featurize):
+            logger.info("%s, with %d times the customers", stage.__name__, times)
+            stage.main()
+        yield params
