@@ -22,7 +22,7 @@ from features.phrases import FRUSTRATION, LEAVING, TOPICS
 from features.roll import NOTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from data.clock import Clock
     from data.engine import Engine
@@ -82,39 +82,19 @@ class Manifest:
     core_features: tuple[str, ...] = ()
 
 
-def first_seen(table: Any, column: str, engine: Engine, clock: Clock) -> dict[int, dict[str, int]]:
-    """When each value of a column could first be known, for each period of availability.
+def first_seen(table: Any, column: str, engine: Engine) -> dict[str, int]:
+    """When each value of a column could first be known.
 
     Returns
     -------
-    Visible period to value (a null is ``""``) to microseconds; of a period as many values as have a
-    bit of their own, for what comes after these in a period comes after them in the whole log.
+    Value (a null is ``""``) to microseconds, in that order and ties by value: as many as have a bit
+    of their own.
     """
-    available_us = engine.microseconds(table.available_at)
-    seen = (
-        table.select(
-            period=clock.period_column(available_us),
-            value=table[column].fill_null(""),
-            seen=available_us,
-        )
-        .group_by("period", "value")
-        .aggregate(seen=ibis._.seen.min())
-    )
-    rank = ibis.row_number().over(group_by="period", order_by=["seen", "value"])
-    first = seen.mutate(rank=rank).filter(ibis._.rank < OTHER_BIT)
-    found: dict[int, dict[str, int]] = {}
-    for row in engine.to_arrow(first.order_by("period", "rank")).to_pylist():
-        found.setdefault(row["period"], {})[row["value"]] = row["seen"]
-    return found
-
-
-def categories(parts: Iterable[Mapping[str, int]]) -> tuple[str, ...]:
-    """Values that have a bit of their own, from ``first_seen`` of every part of a log."""
-    earliest: dict[str, int] = {}
-    for part in parts:
-        for value, seen in part.items():
-            earliest[value] = min(seen, earliest.get(value, seen))
-    return tuple(sorted(earliest, key=lambda value: (earliest[value], value))[:OTHER_BIT])
+    values = table.select(value=table[column].fill_null(""), seen=table.available_at)
+    seen = values.group_by("value").aggregate(seen=ibis._.seen.min())
+    first = seen.mutate(seen=engine.microseconds(seen.seen)).order_by(["seen", "value"])
+    found = engine.to_arrow(first.limit(OTHER_BIT))
+    return dict(zip(found["value"].to_pylist(), found["seen"].to_pylist(), strict=True))
 
 
 def timed(table: Any, engine: Engine, clock: Clock) -> Any:

@@ -66,23 +66,19 @@ class Made:
     arrivals
         Log to the arrivals of each period that a file of it holds.
     first_seen
-        Visible period to the values of ``usage.feature`` in it, and when each could first be known.
+        Values of ``usage.feature`` and when each could first be known, see ``measures.first_seen``.
     """
 
     by: str
     arrivals: dict[str, Arrivals]
-    first_seen: dict[int, dict[str, int]]
+    first_seen: dict[str, int]
 
     @classmethod
     def of(cls, folder: Path) -> Made | None:
         """Read what an earlier run left; None where there is nothing (sound) to extend."""
         try:
             stored = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
-            return cls(
-                stored["by"],
-                from_json(stored["arrivals"]),
-                {int(period): seen for period, seen in stored["first_seen"].items()},
-            )
+            return cls(stored["by"], from_json(stored["arrivals"]), stored["first_seen"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -133,12 +129,12 @@ def measure(
     names = [name for name in MEASURES if name in clean]
     arrived = {name: read_arrivals(clean[name], engine, clock) for name in names}
     stale = {name: _stale(arrived[name], made.arrivals.get(name, {})) for name in names}
-    seen = {}
+    seen: dict[str, int] = {}
     if "usage" in clean:
         seen = _features_seen(clean["usage"], made, stale["usage"], arrived["usage"], engine, clock)
-        if _renumbered(made.first_seen, seen):
+        if list(seen)[: len(made.first_seen)] != list(made.first_seen):  # bits are renumbered
             stale["usage"] = set(arrived["usage"])
-    manifest = Manifest(measures.categories(seen.values()), tuple(core_features))
+    manifest = Manifest(tuple(seen), tuple(core_features))
     for name in names:
         table = engine.read(clean[name])
         _keep(name, set(arrived[name]) - stale[name], earlier, target)
@@ -156,22 +152,18 @@ def _stale(arrived: Arrivals, made: Arrivals) -> set[int]:
 
 def _features_seen(
     path: Path, made: Made, stale: set[int], arrived: Arrivals, engine: Engine, clock: Clock
-) -> dict[int, dict[str, int]]:
-    """``first_seen`` of the product's features in each period: known before, or read now."""
-    seen = {period: made.first_seen[period] for period in arrived if period not in stale}
-    table = engine.read(path)
+) -> dict[str, int]:
+    """``first_seen`` of the product's features: where the log has only grown, of its new rows."""
+    table, kept = engine.read(path), arrived.keys() - stale
+    grown = kept and kept == made.arrivals.get("usage", {}).keys()
+    if not grown or (stale and min(stale) < max(kept)):
+        return measures.first_seen(table, "feature", engine)
+    seen = dict(made.first_seen)
     for first, last in _stretches(arrived, stale):
-        rows = _arrived(table, first, last, clock)
-        seen |= measures.first_seen(rows, "feature", engine, clock)
-    return dict(sorted(seen.items()))
-
-
-def _renumbered(
-    before: Mapping[int, Mapping[str, int]], now: Mapping[int, Mapping[str, int]]
-) -> bool:
-    """Whether a category that had a bit no longer has the same one."""
-    old, new = measures.categories(before.values()), measures.categories(now.values())
-    return new[: len(old)] != old
+        found = measures.first_seen(_arrived(table, first, last, clock), "feature", engine)
+        seen = found | seen  # what was known before was known earlier
+    order = sorted(seen, key=lambda value: (seen[value], value))
+    return {value: seen[value] for value in order[: measures.OTHER_BIT]}
 
 
 def _arrived(table: Any, first: int, last: int, clock: Clock) -> Any:
