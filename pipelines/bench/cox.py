@@ -9,11 +9,31 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from lifelines import CoxPHFitter
+from lifelines.exceptions import ConvergenceError
+
+# Where a covariate all but settles who leaves, long steps of Newton's method run away.
+STEPS = (0.5, 0.1, 0.02)
+
+
+def fitted_cox(frame: pd.DataFrame, penalty: float) -> CoxPHFitter:
+    """Fit with ever shorter steps until the method converges; ConvergenceError if it never does."""
+    for step in STEPS:
+        cox = CoxPHFitter(penalizer=penalty)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("error", message="Newton-Raphson failed")
+            try:
+                cox.fit(frame, "periods", "left", fit_options={"step_size": step})
+            except (ConvergenceError, Warning):
+                continue
+        return cox
+    raise ConvergenceError(f"no convergence at steps of {STEPS}")
 
 
 def main() -> None:
@@ -24,8 +44,7 @@ def main() -> None:
     frame = pd.DataFrame(X).rename(columns=str).assign(periods=periods)
     fitted = {}
     for number in task["causes"]:
-        cox = CoxPHFitter(penalizer=task["penalty"])
-        cox.fit(frame.assign(left=cause == number), duration_col="periods", event_col="left")
+        cox = fitted_cox(frame.assign(left=cause == number), task["penalty"])
         # lifelines centres the covariates before it measures the baseline.
         hazard = cox.baseline_cumulative_hazard_.iloc[:, 0]
         level = float(np.exp(-X.mean(axis=0) @ cox.params_.to_numpy()))
