@@ -105,11 +105,11 @@ weekly: setup ## New rows in, the pipeline, the list handed out (BRING='command 
 	@touch $@
 
 .PHONY: scoreboard
-scoreboard: setup .venv-survival ## Compare the model with tuned rivals (OULAD=folder TRIALS=8; half an hour)
+scoreboard: setup .venv-survival ## Compare the model with tuned rivals (OULAD=folder TRIALS=8; an hour, 8 GB)
 	python -m pipelines.scoreboard $(if $(OULAD),--oulad $(OULAD)) $(if $(TRIALS),--trials $(TRIALS))
 
 .PHONY: ceiling
-ceiling: setup ## Measure the observable ceiling of the simulated world anew (half an hour, 10 GB)
+ceiling: setup ## Measure the observable ceiling of the simulated world anew (an hour, 10 GB)
 	python -m pipelines.ceiling
 
 $(VENV)-bench/.installed: pipelines/bench/requirements.txt

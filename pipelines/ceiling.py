@@ -2,7 +2,7 @@
 
 Our own procedure, trained on 20 times the customers, in a scratch folder. What it reaches is what
 can be reached from the logs alone; ``evaluate`` reads the figures. Run it again when the difficulty
-of the world or the procedure changes; it takes half an hour and 10 GB.
+of the world or the procedure changes; it takes an hour and 10 GB.
 """
 
 from __future__ import annotations
