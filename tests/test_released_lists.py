@@ -41,7 +41,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     after = made.bytes_below("lists")
     assert first.items() <= after.items(), "the first list was touched"
     # Contacts have become dear by then, so that some are gone because they are worth no call.
-    made.set(SETTINGS | {"ingest.simulated.weeks": 112, "score.contact_cost": 2500})
+    made.set(SETTINGS | {"ingest.simulated.weeks": 112, "score.contact_cost": 4000})
     made.run(*WEEKLY, "release")
     return made
 
