@@ -20,6 +20,12 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_store_of_others() -> None:
+    """MLflow writes the store it was told of into the environment: a module starts without."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
