@@ -104,12 +104,17 @@ class _Stream(lgb.Sequence):  # type: ignore[misc]
 
 def _binned(selection: Selection, names: list[str], params: dict[str, Any]) -> lgb.Dataset:
     """Bin some rows: by all of them where they are few, else by every so many."""
-    step = -(-len(selection) // _BINNED_BY)
-    chosen = dataclasses.replace(selection, rows=selection.rows[:: max(step, 1)])
+    step = _step(len(selection), _BINNED_BY)
+    chosen = dataclasses.replace(selection, rows=selection.rows[::step])
     by = lgb.Dataset(chosen.copy(), feature_name=names, params=params)
-    if step <= 1:
+    if step == 1:
         return by
     return lgb.Dataset(_Stream(selection), feature_name=names, params=params, reference=by)
+
+
+def _step(rows: int, most: int) -> int:
+    """Every how many rows to take one so that at most so many are taken."""
+    return max(-(-rows // most), 1)
 
 
 def booster_learner(settings: ModelSettings) -> Learner:
@@ -142,7 +147,7 @@ def booster_learner(settings: ModelSettings) -> Learner:
             for dataset, selection, y in ((train, train_rows, y_train), (stop, stop_rows, y_stop)):
                 dataset.set_label(y)
                 if part:
-                    dataset.set_init_score(_log_odds(part, selection))
+                    dataset.set_init_score(part.log_odds(_Stream(selection)))
             booster = lgb.train(
                 params | ({"monotone_constraints": signs.tolist()} if signs.any() else {}),
                 train,
@@ -185,16 +190,9 @@ def _start_of(selection: Selection, strength: float) -> Callable[..., LinearPart
     """Prepare the regressions that trees start from: from y and signs to one; None: no start."""
     if not strength:
         return None
-    step = -(-len(selection) // FITTED_ROWS)
+    step = _step(len(selection), FITTED_ROWS)
     fit = linear_learner(selection.X[selection.rows[::step]], strength)
     return lambda y, signs: fit(y[::step], signs)
-
-
-def _log_odds(part: LinearPart, selection: Selection) -> NDArray[np.float64]:
-    """Log-odds (m,) of selected rows, without a copy of them all."""
-    batches = range(0, len(selection), _BATCH)
-    parts = [part.log_odds(selection.X[selection.rows[at : at + _BATCH]]) for at in batches]
-    return np.concatenate(parts)
 
 
 def save_model(model: RiskModel, folder: Path) -> None:

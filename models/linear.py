@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from models.hazards import log_odds_of_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
@@ -66,10 +66,13 @@ class LinearPart:
         values[:, :-1] = np.where(np.isnan(seen), self.missing, self.level + self.slope * seen)
         return values
 
-    def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Log-odds (n,) of rows X (n, f); those of a row do not depend on the others."""
+    def log_odds(self, X: NDArray[np.float32] | Sequence[Any]) -> NDArray[np.float64]:
+        """Log-odds (n,) of rows X (n, f); those of a row do not depend on the others.
+
+        X is an array, or anything that has a length and gives rows of one when it is sliced.
+        """
         parts = [
-            self.contributions(X[first : first + _BATCH]).sum(axis=1)
+            self.contributions(np.asarray(X[first : first + _BATCH])).sum(axis=1)
             for first in range(0, len(X), _BATCH)
         ]
         return np.concatenate(parts) if parts else np.empty(0)
@@ -117,13 +120,11 @@ def linear_learner(
     -----
     On one thread: matrix products add up in another order on more of them.
     """
-    ready = preparation()
+    ready, seen = preparation(), signed_log(X)
     with threadpool_limits(1):
-        prepared: Any = ready.fit_transform(X)
-    seen = signed_log(X)
-    known = ~np.isnan(seen).all(axis=0)
-    low, high = np.zeros(X.shape[1]), np.zeros(X.shape[1])
-    low[known], high[known] = np.nanmin(seen[:, known], axis=0), np.nanmax(seen[:, known], axis=0)
+        prepared: Any = ready[1:].fit_transform(seen)  # its first step is the signed logarithm
+    # Of what was never known, the range is a 0 that no slope looks at.
+    low, high = (np.nan_to_num(end.reduce(seen, axis=0)) for end in (np.fmin, np.fmax))
     _, imputer, scaler, _ = (step for _, step in ready.steps)
     features, gaps = X.shape[1], imputer.indicator_.features_
 

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from data.files import replaced_folder
 from data.sources.simulated import simulate
 from pipelines import featurize, snapshot
 from pipelines.ingest import world_settings
-from pipelines.params import Params, load_params
-from pipelines.paths import CLEAN, PARAMS_FILE
+from pipelines.paths import CLEAN
+from pipelines.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pipelines.params import Params
 
 logger = logging.getLogger("larger")
 # Room for all snapshots.
@@ -40,15 +38,15 @@ def larger_world(times: int, memory_limit: str) -> Iterator[Params]:
     memory_limit
         Of the engine.
     """
-    values = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
-    values["ingest"]["simulated"]["customers"] *= times
-    for team in ("success_capacity", "billing_capacity"):
-        values["score"][team] *= times
-    values["engine"]["memory_limit"] = memory_limit
-    values["train"]["memory_limit"] = TRAIN_MEMORY
-    with tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch, contextlib.chdir(scratch):
-        Path(PARAMS_FILE).write_text(yaml.safe_dump(values), encoding="utf-8")
-        params = load_params()
+
+    def grow(values: dict[str, Any]) -> None:
+        values["ingest"]["simulated"]["customers"] *= times
+        for team in ("success_capacity", "billing_capacity"):
+            values["score"][team] *= times
+        values["engine"]["memory_limit"] = memory_limit
+        values["train"]["memory_limit"] = TRAIN_MEMORY
+
+    with scratch_folder(grow) as params:
         world = world_settings(params)
         # Without dirt all rows are clean, and the others are the same; the truth is not asked for.
         world = replace(world, switches=replace(world.switches, dirt=False))

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from data.contracts import CAUSES
@@ -40,7 +39,8 @@ from pipelines.dataset import blocks_of, customers_now, load_history
 from pipelines.evaluate import RECENCY_FEATURE, read_truth
 from pipelines.larger import larger_world
 from pipelines.params import Params, load_params
-from pipelines.paths import PARAMS_FILE, REPORTS
+from pipelines.paths import REPORTS
+from pipelines.scratch import scratch_folder
 from pipelines.settings import evaluation_settings, labels, model_settings, split_settings
 from pipelines.stage import run_stage
 from pipelines.tune import booster_model
@@ -266,12 +266,13 @@ def shuffled_control(
 @contextlib.contextmanager
 def oulad_world(path: Path) -> Any:
     """A scratch folder in which the stages up to the features have run on OULAD."""
-    values = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
-    for name, changed in OULAD.items():
-        values[name] |= changed
-    values["ingest"]["path"] = str(path.resolve())
-    with tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch, contextlib.chdir(scratch):
-        write_text(yaml.safe_dump(values), PARAMS_FILE)
+
+    def change(values: dict[str, Any]) -> None:
+        for name, changed in OULAD.items():
+            values[name] |= changed
+        values["ingest"]["path"] = str(path.resolve())
+
+    with scratch_folder(change):
         for stage in (ingest, validate, snapshot, featurize):
             stage.main()
         yield
