@@ -3,13 +3,15 @@
 A row lies in period ``event`` and is first seen at cutoff ``visible >= event``. It counts in the
 window ``(cutoff k-w, cutoff k]`` when ``k-w < event`` and ``visible <= k``: a late row joins when
 it becomes visible and leaves with its window, which is the stretch of cutoffs
-``[visible, event + w)``. So a sum is one prefix sum over the rows that have arrived by ``k`` minus
-one over those that have also left; nothing is evaluated for cutoffs that nobody asks about.
+``[visible, event + w)``. So a sum is the difference of two prefix sums over the punctual rows,
+which lie side by side, and a step up and one down for each late row; nothing is evaluated for
+cutoffs that nobody asks about.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 NOTHING = -(1 << 62)
 """Stands for "no value" in integer columns: smaller than any instant, amount or count."""
+# Slots a key up to which a table of counts is quicker than a search.
+DENSE = 8
 
 
 class Rolled:
@@ -58,10 +62,13 @@ class Rolled:
         # One stride of keys a group; what happens after the newest cutoff shares its last key.
         self._stride = newest - self._base + 2
         self._cell_key = self._key(cell_group, cell_cutoff)
-        self._first = np.searchsorted(group, cell_group, side="left")
+        self._span = (int(max(group.max(initial=0), cell_group.max(initial=0))) + 1) * self._stride
+        # What cells need of the rows' places is worked out once, and of their values once a column.
         self._arrivals: dict[int, tuple[Integers, Integers]] = {}
         self._splits: dict[int, _Split] = {}
-        self._firsts: dict[tuple[int, int], Integers] = {}
+        self._windows: dict[tuple[int, int | None], _Window] = {}
+        self._prefixes: dict[str, Integers] = {}
+        self._ladders: dict[tuple[np.ufunc, str, int], _Ladder] = {}
 
     def __getitem__(self, name: str) -> Integers:
         """Return the column of that name, shape (rows,)."""
@@ -86,11 +93,16 @@ class Rolled:
         -------
         Shape (cells,), int64; 0 where no row counts.
         """
-        column = self.columns[values] if isinstance(values, str) else values
-        arrived, before = self._prefix_sum(column, 0)
-        if window is None:
-            return arrived - before
-        return arrived - self._prefix_sum(column, window)[0]
+        seen, prefix = self._window(0, window), self._prefix(values)
+        result = prefix[seen.punctual.stop] - prefix[seen.punctual.first]
+        late = self._split(0).late
+        if late.size:
+            column = self.columns[values] if isinstance(values, str) else values
+            changes = np.zeros(self.cells + 1, dtype=np.int64)
+            np.add.at(changes, seen.joins, column[late])
+            np.subtract.at(changes, seen.leaves, column[late])
+            result += np.cumsum(changes[:-1])
+        return np.asarray(result, dtype=np.int64)
 
     def max(self, values: str | Integers, window: int | None = None) -> Integers:
         """Like ``sum``, the largest value; ``NOTHING`` where no row counts."""
@@ -174,6 +186,11 @@ class Rolled:
         before = np.concatenate(([0], total[:-1]))
         return total - np.where(new, 0, before)
 
+    @cached_property
+    def _first(self) -> Integers:
+        """First row of each cell's group."""
+        return np.searchsorted(self.group, self.cell_group, side="left")
+
     def _key(self, group: Integers, period: Integers) -> Integers:
         offset = np.clip(period - self._base, 0, self._stride - 1)
         return np.asarray(group * self._stride + offset, dtype=np.int64)
@@ -187,11 +204,13 @@ class Rolled:
             self._arrivals[ago] = order, position
         return self._arrivals[ago]
 
-    def _prefix_sum(self, column: Integers, ago: int) -> tuple[Integers, Integers]:
-        """Sum over the rows up to each cell's position, and over those of the groups before."""
-        order, position = self._arrival(ago)
-        prefix = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(column[order])))
-        return prefix[position], prefix[self._first]
+    def _prefix(self, values: str | Integers) -> Integers:
+        """Running sum of the punctual rows, shape (punctual + 1,)."""
+        if not isinstance(values, str):
+            return _running_sum(values[self._split(0).punctual])
+        if values not in self._prefixes:
+            self._prefixes[values] = _running_sum(self.columns[values][self._split(0).punctual])
+        return self._prefixes[values]
 
     def _fold(
         self, fold: np.ufunc, values: str | Integers, window: int | None, ago: int, empty: int
@@ -200,19 +219,22 @@ class Rolled:
         column = self.columns[values] if isinstance(values, str) else values
         if window is None:
             order, position = self._arrival(ago)
-            return _fold_stretches(fold, column[order], self._first, position, empty)
-        split = self._split(ago)
-        first = self._oldest(ago, window)
-        result = _fold_stretches(fold, column[split.punctual], first, split.stop, empty)
+            return _Ladder(fold, column[order]).fold(_Stretches(self._first, position), empty)
+        seen = self._window(ago, window)
+        result = self._ladder(fold, values, ago).fold(seen.punctual, empty)
         # A late row counts at every cell of its group from visibility to the window's end.
-        late = split.late
-        joins = self._key(self.group[late], self.visible[late])
-        leaves = np.maximum(joins, self._key(self.group[late], self.event[late] + ago + window))
-        cells, rows = spread(
-            np.searchsorted(self._cell_key, joins), np.searchsorted(self._cell_key, leaves)
-        )
-        fold.at(result, cells, column[late][rows])
+        cells, rows = spread(seen.joins, seen.leaves)
+        fold.at(result, cells, column[self._split(ago).late][rows])
         return result
+
+    def _ladder(self, fold: np.ufunc, values: str | Integers, ago: int) -> _Ladder:
+        """Punctual rows made ready to be folded; kept for columns."""
+        if not isinstance(values, str):
+            return _Ladder(fold, values[self._split(ago).punctual])
+        key = (fold, values, ago)
+        if key not in self._ladders:
+            self._ladders[key] = _Ladder(fold, self.columns[values][self._split(ago).punctual])
+        return self._ladders[key]
 
     def _split(self, ago: int) -> _Split:
         """Tell punctual rows, which lie side by side, from late ones; once for each ``ago``."""
@@ -220,43 +242,109 @@ class Rolled:
             event = self.event + ago
             is_late = self.visible > event
             punctual = np.flatnonzero(~is_late)
-            key = self._key(self.group[punctual], event[punctual])
-            stop = np.searchsorted(key, self._cell_key, side="right")
-            self._splits[ago] = _Split(punctual, np.flatnonzero(is_late), key, stop)
+            upto = _Upto(self._key(self.group[punctual], event[punctual]), self._span)
+            self._splits[ago] = _Split(punctual, np.flatnonzero(is_late), upto)
         return self._splits[ago]
 
-    def _oldest(self, ago: int, window: int) -> Integers:
-        """First punctual row in each cell's window, among the punctual ones."""
-        if (ago, window) not in self._firsts:
-            oldest = self._key(self.cell_group, np.maximum(self.cell_cutoff - window, self._base))
-            key = self._split(ago).key
-            self._firsts[ago, window] = np.searchsorted(key, oldest, side="right")
-        return self._firsts[ago, window]
+    def _window(self, ago: int, window: int | None) -> _Window:
+        """Rows that count at each cell, and cells at which each late row counts."""
+        if (ago, window) not in self._windows:
+            split = self._split(ago)
+            group, event = self.group[split.late], self.event[split.late] + ago
+            joins = self._key(group, self.visible[split.late])
+            if window is None:
+                before, leaves = self.cell_group * self._stride, (group + 1) * self._stride
+            else:
+                oldest = np.maximum(self.cell_cutoff - window, self._base)
+                before = self._key(self.cell_group, oldest)
+                leaves = np.maximum(joins, self._key(group, event + window))
+            self._windows[ago, window] = _Window(
+                _Stretches(split.upto(before), split.upto(self._cell_key)),
+                np.searchsorted(self._cell_key, joins),
+                np.searchsorted(self._cell_key, leaves),
+            )
+        return self._windows[ago, window]
+
+
+def _running_sum(values: Integers) -> Integers:
+    """Sums of the first 0, 1, ... values."""
+    sums = np.zeros(values.size + 1, dtype=np.int64)
+    np.cumsum(values, out=sums[1:])
+    return sums
+
+
+class _Upto:
+    """Counts how many of some sorted keys, each in ``[0, span)``, are at most as large as others.
+
+    Looked up where the keys lie close together, else searched for.
+    """
+
+    def __init__(self, keys: Integers, span: int) -> None:
+        self._keys = keys
+        dense = span <= DENSE * keys.size
+        self._table = np.cumsum(np.bincount(keys, minlength=span)) if dense else None
+
+    def __call__(self, others: Integers) -> Integers:
+        if self._table is None:
+            return np.searchsorted(self._keys, others, side="right")
+        return self._table[others]
 
 
 @dataclass(frozen=True)
 class _Split:
-    """Row numbers of punctual and late rows, keys of the punctual, one past each cell's last."""
+    """Row numbers of punctual and late rows, and the count of punctual ones up to a key."""
 
     punctual: Integers
     late: Integers
-    key: Integers
+    upto: _Upto
+
+
+@dataclass(frozen=True)
+class _Stretches:
+    """Rows ``[first, stop)`` of each cell."""
+
+    first: Integers
     stop: Integers
 
+    @cached_property
+    def steps(self) -> list[tuple[int, Integers, Integers, Integers]]:
+        """By level: cells whose stretch two runs of ``2**level`` rows cover, and where these start.
 
-def _fold_stretches(
-    fold: np.ufunc, table: Integers, first: Integers, stop: Integers, empty: int
-) -> Integers:
-    """Fold each stretch ``[first, stop)`` of a table, by doubling; ``empty`` where it is empty."""
-    length = stop - first
-    result = np.full(length.size, empty, dtype=np.int64)
-    # table[i] folds the 2**level values from i on; two of them cover any stretch of that level.
-    for level in range(int(length.max(initial=0)).bit_length()):
-        step = 1 << level
-        here = np.flatnonzero((length >> level) == 1)
-        result[here] = fold(table[first[here]], table[stop[here] - step])
-        table = fold(table[:-step], table[step:])
-    return result
+        Empty stretches are in none.
+        """
+        length = self.stop - self.first
+        steps = []
+        for level in range(int(length.max(initial=0)).bit_length()):
+            here = np.flatnonzero((length >> level) == 1)
+            steps.append((level, here, self.first[here], self.stop[here] - (1 << level)))
+        return steps
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Punctual rows that count at each cell; late row ``i`` does at ``[joins[i], leaves[i])``."""
+
+    punctual: _Stretches
+    joins: Integers
+    leaves: Integers
+
+
+class _Ladder:
+    """A column to be folded over stretches by doubling: level ``l`` folds runs of ``2**l`` rows."""
+
+    def __init__(self, fold: np.ufunc, column: Integers) -> None:
+        self._fold, self._levels = fold, [column]
+
+    def fold(self, stretches: _Stretches, empty: int) -> Integers:
+        """Fold each stretch; ``empty`` where it is empty."""
+        result = np.full(stretches.first.size, empty, dtype=np.int64)
+        for level, here, first, last in stretches.steps:
+            if level == len(self._levels):
+                below, step = self._levels[-1], 1 << (level - 1)
+                self._levels.append(self._fold(below[:-step], below[step:]))
+            runs = self._levels[level]
+            result[here] = self._fold(runs[first], runs[last])
+        return result
 
 
 def spread(first: Integers, stop: Integers) -> tuple[Integers, Integers]:

@@ -2,12 +2,14 @@
 
 import functools
 import operator
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features import roll
 from features.roll import NOTHING, Rolled, spread
 
 row = st.tuples(
@@ -98,6 +100,28 @@ def test_gains_add_up_to_distinct_days_though_late_rows_split_a_period(rows, cel
         }
         expected.append(len(days))
     assert table.sum(gains, w).tolist() == expected
+
+
+@given(
+    st.lists(row, max_size=40),
+    st.lists(cell, max_size=20),
+    st.lists(window, max_size=6),
+    st.sampled_from([0, 1000]),
+)
+def test_what_was_asked_before_changes_no_answer_nor_does_the_way_of_counting(rows, cells, ws, d):
+    def answers(table, w):
+        return [
+            table.sum("x", w).tolist(),
+            table.max("x", w).tolist(),
+            table.bits("x", w).tolist(),
+            table.bits("x", w or 1, ago=2).tolist(),
+        ]
+
+    asked_often = rolled(rows, cells)
+    expected = [answers(rolled(rows, cells), w) for w in ws]
+    assert [answers(asked_often, w) for w in ws] == expected
+    with mock.patch.object(roll, "DENSE", d):  # search always, or count always
+        assert [answers(rolled(rows, cells), w) for w in ws] == expected
 
 
 def test_an_older_event_that_turns_up_late_does_not_replace_a_newer_one():
