@@ -33,13 +33,14 @@ def bit_or(mask: int) -> int:  # type: ignore[empty-body]
     """Bitwise or of 64-bit masks: the same aggregate in DuckDB and Spark, which Ibis names not."""
 
 
-def total(column: Any) -> Any:
-    """Sum of an int64 column as an int64 column.
+@ibis.udf.agg.builtin(name="sum", signature=((ibis.dtype("int64"),), ibis.dtype("decimal(38, 0)")))  # type: ignore[untyped-decorator]
+def _wide_sum(number: int) -> int:  # type: ignore[empty-body]
+    """Sum of int64, which DuckDB makes a 128-bit integer that Ibis takes for int64."""
 
-    The way through decimals is for DuckDB, whose sum of int64 is a 128-bit integer that Ibis takes
-    for int64 and Parquet would store as a float.
-    """
-    return column.sum().cast("decimal(38, 0)").cast("int64")
+
+def total(column: Any) -> Any:
+    """Sum of an int64 column as an int64 column, on every engine."""
+    return _wide_sum(column).cast("int64")
 
 
 class Engine(ABC):

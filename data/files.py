@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -56,10 +56,13 @@ def replaced_folder(path: Path) -> Iterator[Path]:
         yield temporary
 
 
-def write_table(table: pa.Table, path: Path, row_group_rows: int | None = None) -> None:
-    """Write an Arrow table as Parquet under a temporary name, then rename."""
+def write_table(table: pa.Table, path: Path, **how: Any) -> None:
+    """Write an Arrow table as Parquet under a temporary name, then rename.
+
+    ``how`` are settings of ``pyarrow.parquet.write_table``; zstd compresses unless they say else.
+    """
     with replaced(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=row_group_rows)
+        pq.write_table(table, temporary, **({"compression": "zstd"} | how))
 
 
 def write_text(text: str, path: Path) -> None:

@@ -155,8 +155,8 @@ class BlockFeatures:
         known = self.known(*block)
         matrix = block_matrix(known, self.planned)
         cutoff = pa.array(known.cutoff_us, type=pa.int64()).cast(INSTANT)
-        customer = known.customers.take(pa.array(known.cell_customer))
-        return pa.Table.from_arrays([customer, cutoff, *map(pa.array, matrix)], schema=self.schema)
+        columns = [known.customer_id, cutoff, *map(pa.array, matrix)]
+        return pa.Table.from_arrays(columns, schema=self.schema)
 
     def known(self, low: str, high: str) -> Known:
         """Read what is known of the customers from ``low`` to ``high``."""

@@ -55,9 +55,10 @@ class Known:
         clock: Clock,
     ) -> None:
         self.settings, self.clock = settings, clock
-        ids = keys["customer_id"]
-        self.customers = pc.unique(ids)
-        self.cell_customer = integers(pc.index_in(ids, value_set=self.customers))
+        self.customer_id = keys["customer_id"]
+        named = self.customer_id.combine_chunks().dictionary_encode()  # in order, for it is sorted
+        self.customers = named.dictionary
+        self.cell_customer = integers(named.indices)
         self.cutoff_us = integers(keys["cutoff_us"])
         self.cutoff: Integers = np.asarray(clock.period_of(self.cutoff_us), dtype=np.int64)
         self.signed_up_us = integers(keys["signed_up_us"])

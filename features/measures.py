@@ -97,6 +97,12 @@ def first_seen(table: Any, column: str, engine: Engine) -> dict[str, int]:
     return dict(zip(found["value"].to_pylist(), found["seen"].to_pylist(), strict=True))
 
 
+def how_many(table: Any, column: str, engine: Engine) -> int:
+    """Count the values of a column (a null is one), at most as many as have a bit of their own."""
+    values = table.select(value=table[column].fill_null("")).distinct()
+    return int(engine.to_arrow(values.limit(OTHER_BIT)).num_rows)
+
+
 def timed(table: Any, engine: Engine, clock: Clock) -> Any:
     """Add ``event_us``, ``day``, ``event_period`` and ``visible_period``."""
     event_us = engine.microseconds(table.event_at)

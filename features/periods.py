@@ -15,15 +15,17 @@ import json
 import logging
 import os
 import shutil
+from bisect import bisect_left, bisect_right
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from data import clock as clock_module
 from data import contracts
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from data.arrivals import Arrivals
     from data.clock import Clock
     from data.engine import Engine
@@ -49,8 +53,12 @@ MANIFEST_FILE = "manifest.json"
 EVENTS_SUFFIX = "_events"
 # Rows of a log that one query measures, whole periods: bounds memory, and spares small queries.
 CHUNK_ROWS = 4_000_000
-# Small enough that the rows of few customers are read without those of all others.
-ROW_GROUP_ROWS = 8_192
+# Written once, read once by every run: quick beats small. A group of rows is small enough that few
+# customers are read without all others, and its first and last customer say whose rows it holds.
+WRITTEN = {
+    "row_group_size": 8_192, "compression": "lz4", "use_dictionary": False,
+    "write_statistics": ["customer_id"],
+}  # fmt: skip
 EMPTY = "empty"
 _PLACED = ("customer", *KEY[1:])
 
@@ -92,7 +100,7 @@ class Made:
 def made_by(clock: Clock, core_features: Sequence[str], only: Collection[str] | None = None) -> str:
     """Digest of everything but the rows that decides the bytes of the periods tables."""
     parts = [repr(clock), repr(tuple(core_features)), repr(only and sorted(only))]
-    parts += [pa.__version__, str(ROW_GROUP_ROWS)]
+    parts += [pa.__version__, repr(WRITTEN)]
     parts += [inspect.getsource(module) for module in (clock_module, contracts, measures, phrases)]
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
 
@@ -156,10 +164,13 @@ def _features_seen(
     """``first_seen`` of the product's features: where the log has only grown, of its new rows."""
     table, kept = engine.read(path), arrived.keys() - stale
     grown = kept and kept == made.arrivals.get("usage", {}).keys()
-    if not grown or (stale and min(stale) < max(kept)):
-        return measures.first_seen(table, "feature", engine)
-    seen = dict(made.first_seen)
-    for first, last in _stretches(arrived, stale):
+    if grown and not (stale and min(stale) < max(kept)):
+        seen, read, enough = dict(made.first_seen), stale, measures.OTHER_BIT
+    else:  # from the beginning, until there is nothing more to be seen
+        seen, read, enough = {}, set(arrived), measures.how_many(table, "feature", engine)
+    for first, last in _stretches(arrived, read):
+        if len(seen) >= enough:
+            break
         found = measures.first_seen(_arrived(table, first, last, clock), "feature", engine)
         seen = found | seen  # what was known before was known earlier
     order = sorted(seen, key=lambda value: (seen[value], value))
@@ -244,7 +255,7 @@ def _write_periods(measured: pa.Table, periods: Sequence[int], folder: Path) -> 
     for period in periods:
         start, stop = np.searchsorted(visible, [period, period + 1])
         table = measured.slice(start, stop - start).combine_chunks()
-        write_table(table, folder / f"{period}.parquet", row_group_rows=ROW_GROUP_ROWS)
+        write_table(table, folder / f"{period}.parquet", **WRITTEN)
 
 
 def _stretches(arrived: Arrivals, stale: set[int]) -> list[tuple[int, int]]:
@@ -274,14 +285,16 @@ class Periods:
 
     def __init__(self, folder: Path) -> None:
         self.logs = tuple(name for name in MEASURES if (folder / name).is_dir())
-        self._files = {path.name: sorted(path.glob("*.parquet")) for path in folder.iterdir()
-                       if path.is_dir()}  # fmt: skip
-        self._datasets = {name: ds.dataset(files) for name, files in self._files.items()}
+        self._files = {
+            path.name: [_Sorted(file) for file in sorted(path.glob("*.parquet"))]
+            for path in folder.iterdir()
+            if path.is_dir()
+        }
 
     def start(self, name: str) -> int:
         """First period in which any row of the log was visible; 0 for an empty log."""
-        visible = [int(path.stem) for path in self._files[name] if path.stem != EMPTY]
-        return min(visible, default=0)
+        stems = [file.path.stem for file in self._files[name]]
+        return min((int(stem) for stem in stems if stem != EMPTY), default=0)
 
     def rows(self, name: str, customers: pa.Array) -> pa.Table:
         """Periods table of a log: rows of some customers, given sorted, in the order of ``KEY``.
@@ -289,25 +302,82 @@ class Periods:
         In place of ``customer_id`` stands ``customer``, the place among the customers given.
         """
         table = self._of(name, customers)
-        return table.take(np.lexsort([integers(table[key]) for key in reversed(_PLACED)]))
+        return table.take(_order([integers(table[key]) for key in _PLACED]))
 
     def events(self, name: str, customers: pa.Array) -> pa.Table:
         """Like ``rows``, of the event table of a log and in ``EVENT_ORDER``, without the ids."""
         table = self._of(name + EVENTS_SUFFIX, customers)
-        keys = [integers(table[key]) for key in ("kind", "event_us", "customer")]
-        order = np.lexsort(keys)
+        keys = [integers(table[key]) for key in ("customer", "event_us", "kind")]
+        order = _order(keys)
         same = np.logical_and.reduce([key[order][1:] == key[order][:-1] for key in keys])
         if same.any():  # of events at the same instant that are of the same kind, the id decides
             tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
             rank = integers(pc.rank(table["event_id"].take(order[tied]), tiebreaker="dense"))
-            order[tied] = order[tied][np.lexsort([rank, *(key[order][tied] for key in keys)])]
+            order[tied] = order[tied][_order([*(key[order][tied] for key in keys), rank])]
         return table.drop_columns(["event_id"]).take(order)
 
     def _of(self, name: str, customers: pa.Array) -> pa.Table:
         """Rows of the customers in any order."""
-        key = ds.field("customer_id")
-        between = (key >= customers[0]) & (key <= customers[-1])
-        table = self._datasets[name].to_table(filter=between)
+        files = self._files[name]
+        low, high = customers[0].as_py(), customers[-1].as_py()
+        parts = [part for file in files if (part := file.between(low, high)) is not None]
+        table = pa.concat_tables(parts) if parts else files[0].schema.empty_table()
         place = pc.index_in(table["customer_id"], value_set=customers)
         table = table.drop_columns(["customer_id"]).append_column("customer", place.cast("int64"))
-        return table.filter(place.is_valid()) if place.null_count else table
+        return (table.filter(place.is_valid()) if place.null_count else table).combine_chunks()
+
+
+class _Sorted:
+    """A file sorted by customer.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def _footer(self) -> pq.FileMetaData:
+        return pq.read_metadata(self.path)
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Schema of its rows."""
+        return self._footer.schema.to_arrow_schema()
+
+    @cached_property
+    def _ends(self) -> tuple[list[str], list[str]]:
+        """First and last customer of each group of rows."""
+        groups = [self._footer.row_group(number) for number in range(self._footer.num_row_groups)]
+        column = self.schema.get_field_index("customer_id")
+        ends = [group.column(column).statistics for group in groups if group.num_rows]
+        return [end.min for end in ends], [end.max for end in ends]
+
+    def between(self, low: str, high: str) -> pa.Table | None:
+        """Rows from the first to the last customer given; None where there is none."""
+        first, last = self._ends
+        groups = range(bisect_left(last, low), bisect_right(first, high))
+        if not groups:
+            return None
+        with pq.ParquetFile(self.path, metadata=self._footer) as file:
+            table = file.read_row_groups(groups, use_threads=False)
+        ids, text = table["customer_id"], methodcaller("as_py")
+        start = bisect_left(ids, low, key=text)
+        return table.slice(start, bisect_right(ids, high, key=text) - start)
+
+
+def _order(keys: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Stable order of rows by some keys, the first one foremost.
+
+    Keys of few values are sorted by counting: NumPy does so for integers of 16 bits.
+    """
+    if not keys[0].size:
+        return np.empty(0, dtype=np.int64)
+    small: list[NDArray[Any]] = []
+    for key in reversed(keys):
+        few = int(key.max()) - int(key.min()) <= np.iinfo(np.uint16).max
+        small.append((key - key.min()).astype(np.uint16) if few else key)
+    return np.lexsort(small)

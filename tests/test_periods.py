@@ -18,7 +18,7 @@ from data.arrivals import ARRIVALS_FILE, arrivals, read_arrivals, write_arrivals
 from data.clock import Clock
 from data.contracts import INSTANT
 from features import periods
-from features.measures import EVENT_ORDER, KEY, MEASURES
+from features.measures import EVENT_ORDER, KEY, MEASURES, OTHER_BIT, first_seen
 from features.periods import Periods, measure
 
 if TYPE_CHECKING:
@@ -179,6 +179,24 @@ def test_a_feature_that_turns_out_older_renumbers_the_bits_of_all_weeks(
     extended = measured(logs, tmp_path / "extended", engine, whole)
     assert contents(extended) == contents(measured(logs, tmp_path / "rebuilt", engine))
     assert not {name for name in kept(extended, whole) if name.startswith("usage/")}
+
+
+@pytest.mark.parametrize("features", [5, OTHER_BIT, 3 * OTHER_BIT])
+def test_features_are_numbered_as_by_a_look_at_the_whole_log(
+    features: int, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(periods, "CHUNK_ROWS", 50)
+    usage = LOGS["usage"].sort_by("available_at").slice(0, 1500)
+    # New ones turn up all along, and old ones again.
+    place, random = np.arange(1500), np.random.default_rng(features)
+    name = [f"f{random.integers(0, 1 + row * features // 1500)}" for row in place]
+    column = usage.column_names.index("feature")
+    usage = usage.set_column(column, usage.schema.field(column), pa.array(name))
+    folder = measured({"usage": usage}, tmp_path / "numbered", engine)
+    made = periods.Made.of(folder)
+    assert made is not None
+    table = engine.read(tmp_path / "numbered" / "clean" / "usage.parquet")
+    assert list(made.first_seen.items()) == list(first_seen(table, "feature", engine).items())
 
 
 def test_other_core_features_or_a_damaged_manifest_force_a_rebuild(

@@ -108,8 +108,7 @@ def _aggregated(read: BlockFeatures, windows: Sequence[int], block: tuple[str, s
     """Keys and aggregates of a block of customers."""
     known = read.known(*block)
     columns = {name: values for w in windows for name, values in _window(known, w)}
-    customer = known.customers.take(pa.array(known.cell_customer))
-    return pa.table({"customer_id": customer, "cutoff_us": known.cutoff_us} | columns)
+    return pa.table({"customer_id": known.customer_id, "cutoff_us": known.cutoff_us} | columns)
 
 
 def _window(known: Known, window: int) -> list[tuple[str, Integers]]:
