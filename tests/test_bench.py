@@ -42,7 +42,9 @@ def test_a_wrong_window_would_show(task: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["pandas", "polars", "sql", "sql_masks", "featuretools"])
+@pytest.mark.parametrize(
+    "name", ["pandas", "polars", "polars_tuned", "sql", "sql_masks", "featuretools"]
+)
 def test_every_peer_finds_the_same_sums(task: dict[str, Any], name: str) -> None:
     python = ROOT / sections.PEERS_PYTHON
     if not python.exists():

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 import warnings
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -105,7 +106,42 @@ def _sums(task: Task, features: Any) -> Sums:
 
 
 def polars_per_cutoff(task: Task) -> Sums:
-    """A frame in memory sorted by customer, lazily filtered for each cutoff and window, grouped."""
+    """A frame in memory, filtered for each window of each cutoff and grouped by customer."""
+    import polars as pl
+
+    event = pl.col("event_at")
+    usage = pl.read_parquet(task["usage"], columns=READ).with_columns(day=event.dt.date())
+    snapshots = pl.read_parquet(task["snapshots"])
+    parts = []
+    for (cutoff,), live in snapshots.group_by("cutoff"):
+        wide = live
+        for window in task["windows"]:
+            start = cutoff - timedelta(microseconds=window * task["period_us"])
+            rows = usage.filter(event > start, event <= cutoff, pl.col("available_at") <= cutoff)
+            part = rows.group_by("customer_id").agg(
+                pl.col("count").sum().alias(f"uses_{window}"),
+                pl.col("duration_s").sum().alias(f"seconds_{window}"),
+                pl.col("day").n_unique().alias(f"active_days_{window}"),
+                pl.col("feature").n_unique().alias(f"features_{window}"),
+                event.max().dt.epoch("s").alias(f"last_use_s_{window}"),
+                pl.col("duration_s").max().alias(f"longest_s_{window}"),
+            )
+            wide = wide.join(part, on="customer_id", how="left")
+        parts.append(wide)
+    return _polars_sums(task, pl.concat(parts))
+
+
+def _polars_sums(task: Task, features: Any) -> Sums:
+    """Sums of a Polars frame with a column for each aggregate and window."""
+    import polars as pl
+
+    names = [f"{name}_{window}" for window in task["windows"] for name in AGGREGATES]
+    sums: Sums = features.select(pl.col(names).cast(pl.Int64).sum()).row(0, named=True)
+    return sums | {f"cells_{w}": features[f"last_use_s_{w}"].count() for w in task["windows"]}
+
+
+def polars_tuned(task: Task) -> Sums:
+    """The same by someone who knows its costs: numbers for names, sorted, windows in one plan."""
     import polars as pl
 
     event, day = pl.col("event_at"), (pl.col("event_at") // DAY).cast(pl.Int32)
@@ -147,11 +183,7 @@ def polars_per_cutoff(task: Task) -> Sums:
         for part in pl.collect_all(windows):
             wide = wide.join(part, on="number", how="left")
         parts.append(wide)
-    features = pl.concat(parts)
-    names = [f"{name}_{window}" for window in task["windows"] for name in AGGREGATES]
-    sums: Sums = features.select(pl.col(names).cast(pl.Int64).sum()).row(0, named=True)
-    used = {f"cells_{w}": features[f"last_use_s_{w}"].count() for w in task["windows"]}
-    return sums | used
+    return _polars_sums(task, pl.concat(parts))
 
 
 def sql_join(task: Task) -> Sums:
@@ -272,6 +304,7 @@ PEERS: dict[str, Callable[[Task], Sums]] = {
     "scan": scan,
     "pandas": pandas_per_cutoff,
     "polars": polars_per_cutoff,
+    "polars_tuned": polars_tuned,
     "sql": sql_join,
     "sql_masks": sql_masks,
     "featuretools": featuretools,
@@ -280,6 +313,7 @@ LIBRARIES = {
     "scan": ("duckdb",),
     "pandas": ("pandas", "pyarrow.parquet"),
     "polars": ("polars",),
+    "polars_tuned": ("polars",),
     "sql": ("duckdb",),
     "sql_masks": ("duckdb",),
     "featuretools": ("featuretools",),
