@@ -61,7 +61,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # lifelines needs an older pandas than ours: it lives in an environment of its own.
 COX = (ROOT / ".venv-survival" / "bin" / "python", ROOT / "pipelines" / "bench" / "cox.py")
 TRIALS = 8
-TIMES = 8
+TIMES = 16
 LARGER_MEMORY = "6GB"
 # What docs/oulad.md runs.
 OULAD: Mapping[str, Mapping[str, Any]] = {
