@@ -53,10 +53,12 @@ MANIFEST_FILE = "manifest.json"
 EVENTS_SUFFIX = "_events"
 # Rows of a log that one query measures, whole periods: bounds memory, and spares small queries.
 CHUNK_ROWS = 4_000_000
-# Written once, read once by every run: quick beats small. A group of rows is small enough that few
-# customers are read without all others, and its first and last customer say whose rows it holds.
+# Packed differences of integers take no more room than compressed values, and half the time.
+# A group of rows is small enough that few customers are read without all others; its first and last
+# customer say whose rows it holds.
+INTEGERS = "DELTA_BINARY_PACKED"
 WRITTEN = {
-    "row_group_size": 8_192, "compression": "lz4", "use_dictionary": False,
+    "row_group_size": 8_192, "compression": "none", "use_dictionary": False,
     "write_statistics": ["customer_id"],
 }  # fmt: skip
 EMPTY = "empty"
@@ -100,7 +102,7 @@ class Made:
 def made_by(clock: Clock, core_features: Sequence[str], only: Collection[str] | None = None) -> str:
     """Digest of everything but the rows that decides the bytes of the periods tables."""
     parts = [repr(clock), repr(tuple(core_features)), repr(only and sorted(only))]
-    parts += [pa.__version__, repr(WRITTEN)]
+    parts += [pa.__version__, INTEGERS, repr(WRITTEN)]
     parts += [inspect.getsource(module) for module in (clock_module, contracts, measures, phrases)]
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
 
@@ -252,10 +254,11 @@ def _measure_stale(
 def _write_periods(measured: pa.Table, periods: Sequence[int], folder: Path) -> None:
     """Write a file for each period, of rows sorted by it."""
     visible = measured["visible_period"].to_numpy()
+    packed = {field.name: INTEGERS for field in measured.schema if pa.types.is_integer(field.type)}
     for period in periods:
         start, stop = np.searchsorted(visible, [period, period + 1])
         table = measured.slice(start, stop - start).combine_chunks()
-        write_table(table, folder / f"{period}.parquet", **WRITTEN)
+        write_table(table, folder / f"{period}.parquet", **WRITTEN, column_encoding=packed)
 
 
 def _stretches(arrived: Arrivals, stale: set[int]) -> list[tuple[int, int]]:
