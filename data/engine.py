@@ -118,6 +118,7 @@ class DuckDB(Engine):
             memory_limit=memory_limit,
             temp_directory=self._scratch.name,
             autoinstall_known_extensions="false",
+            preserve_insertion_order="false",  # as on Spark: who needs an order asks for it
         )
         connection.raw_sql("SET TimeZone = 'UTC'")
         super().__init__(connection, threads)

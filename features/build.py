@@ -172,8 +172,9 @@ class BlockFeatures:
 
     def _keys(self, low: str, high: str) -> pa.Table:
         """Read the snapshots' keys with the sign-up of their customers; instants as int64."""
-        order = [("customer_id", "ascending"), ("cutoff", "ascending")]
-        rows = _between(self.snapshots, low, high, ["customer_id", "cutoff"]).sort_by(order)
+        rows = _between(self.snapshots, low, high, ["customer_id", "cutoff"])
+        if not _is_sorted(rows["customer_id"], rows["cutoff"].cast(pa.int64())):
+            rows = rows.sort_by([("customer_id", "ascending"), ("cutoff", "ascending")])
         people = _between(self.customers, low, high, ["customer_id", "signed_up_at"])
         place = pc.index_in(rows["customer_id"], value_set=people["customer_id"])
         return pa.table(
@@ -189,6 +190,15 @@ def _between(path: Path, low: str, high: str, names: Sequence[str]) -> pa.Table:
     """Some columns of a file, rows of the customers from ``low`` to ``high``."""
     inside = [("customer_id", ">=", low), ("customer_id", "<=", high)]
     return pq.read_table(path, columns=list(names), filters=inside)
+
+
+def _is_sorted(first: pa.ChunkedArray, second: pa.ChunkedArray) -> bool:
+    """Whether rows are sorted by one column, and by another where that one is the same."""
+    size = max(len(first) - 1, 0)
+    follows = pc.greater(first.slice(1), first.slice(0, size))
+    again = pc.equal(first.slice(1), first.slice(0, size))
+    later = pc.greater_equal(second.slice(1), second.slice(0, size))
+    return bool(pc.all(pc.or_(follows, pc.and_(again, later)), min_count=0).as_py())
 
 
 def block_matrix(known: Known, planned: Sequence[Column]) -> NDArray[np.float32]:

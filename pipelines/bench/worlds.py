@@ -126,6 +126,7 @@ def _write_arrivals(folder: Path, params: Params) -> None:
 
 def _write(rows: Any, path: Path, engine: Engine) -> None:
     """Write rows in the order in which they come."""
+    engine.connection.raw_sql("SET preserve_insertion_order = true")
     with replaced(path) as temporary:
         engine.connection.to_parquet(rows, str(temporary), COMPRESSION="zstd")
 
