@@ -248,7 +248,8 @@ def test_one_thread_or_two_blocks_of_any_size_order_of_rows_same_bytes(
         name: table.take(pa.array(np.random.default_rng(5).permutation(table.num_rows)))
         for name, table in world.items()
     }
-    build_in(tmp_path / "shuffled", shuffled, threads=2)
+    newest_first = range(CUTOFF, FIRST, -1)
+    build_in(tmp_path / "shuffled", shuffled, newest_first, threads=2)
     files = sorted(
         p.relative_to(tmp_path / "two") for p in (tmp_path / "two").glob("*s/**/*") if p.is_file()
     )
