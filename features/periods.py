@@ -330,17 +330,11 @@ class Periods:
         return (table.filter(place.is_valid()) if place.null_count else table).combine_chunks()
 
 
+@dataclass(frozen=True)
 class _Sorted:
-    """A file sorted by customer.
+    """A Parquet file sorted by customer."""
 
-    Parameters
-    ----------
-    path
-        Of the file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
 
     @cached_property
     def _footer(self) -> pq.FileMetaData:
@@ -352,17 +346,20 @@ class _Sorted:
         return self._footer.schema.to_arrow_schema()
 
     @cached_property
-    def _ends(self) -> tuple[list[str], list[str]]:
-        """First and last customer of each group of rows."""
+    def _ends(self) -> list[tuple[str, str] | None]:
+        """First and last customer of each group of rows; None where ids are too long to be told."""
         groups = [self._footer.row_group(number) for number in range(self._footer.num_row_groups)]
         column = self.schema.get_field_index("customer_id")
-        ends = [group.column(column).statistics for group in groups if group.num_rows]
-        return [end.min for end in ends], [end.max for end in ends]
+        told = [group.column(column).statistics for group in groups]
+        return [(one.min, one.max) if one.has_min_max else None for one in told]
 
     def between(self, low: str, high: str) -> pa.Table | None:
         """Rows from the first to the last customer given; None where there is none."""
-        first, last = self._ends
-        groups = range(bisect_left(last, low), bisect_right(first, high))
+        groups = [
+            number
+            for number, ends in enumerate(self._ends)
+            if ends is None or (ends[0] <= high and ends[1] >= low)
+        ]
         if not groups:
             return None
         with pq.ParquetFile(self.path, metadata=self._footer) as file:

@@ -97,7 +97,7 @@ class Rolled:
         result = prefix[seen.punctual.stop] - prefix[seen.punctual.first]
         late = self._split(0).late
         if late.size:
-            column = self.columns[values] if isinstance(values, str) else values
+            column = self._column(values)
             changes = np.zeros(self.cells + 1, dtype=np.int64)
             np.add.at(changes, seen.joins, column[late])
             np.subtract.at(changes, seen.leaves, column[late])
@@ -140,7 +140,7 @@ class Rolled:
 
     def at(self, rows: Integers, values: str | Integers, empty: int = NOTHING) -> Integers:
         """Value of each cell's row (as ``last`` gives them), ``empty`` where it is -1."""
-        column = self.columns[values] if isinstance(values, str) else values
+        column = self._column(values)
         if not column.size:
             return np.full(rows.size, empty, dtype=np.int64)
         return np.where(rows >= 0, column[rows], empty).astype(np.int64)
@@ -172,7 +172,7 @@ class Rolled:
         -------
         Shape (rows,), int64.
         """
-        running = (self.columns[values] if isinstance(values, str) else values).copy()
+        running = (self._column(values)).copy()
         if not running.size:
             return running
         new = np.ones(running.size, dtype=bool)
@@ -190,6 +190,9 @@ class Rolled:
     def _first(self) -> Integers:
         """First row of each cell's group."""
         return np.searchsorted(self.group, self.cell_group, side="left")
+
+    def _column(self, values: str | Integers) -> Integers:
+        return self.columns[values] if isinstance(values, str) else values
 
     def _key(self, group: Integers, period: Integers) -> Integers:
         offset = np.clip(period - self._base, 0, self._stride - 1)
@@ -216,7 +219,7 @@ class Rolled:
         self, fold: np.ufunc, values: str | Integers, window: int | None, ago: int, empty: int
     ) -> Integers:
         """Fold an idempotent operation: punctual rows lie side by side, late ones are spread."""
-        column = self.columns[values] if isinstance(values, str) else values
+        column = self._column(values)
         if window is None:
             order, position = self._arrival(ago)
             return _Ladder(fold, column[order]).fold(_Stretches(self._first, position), empty)

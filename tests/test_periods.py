@@ -225,6 +225,20 @@ def test_customers_are_read_in_the_declared_orders(whole: Path) -> None:
             assert table.num_rows == expected.num_rows
 
 
+def test_customers_whose_ids_are_too_long_for_statistics_are_read_too(
+    engine: Engine, tmp_path: Path
+) -> None:
+    usage = LOGS["usage"].slice(0, 200)
+    names = pc.binary_join_element_wise(usage["customer_id"], "x" * 5000, "-")
+    place = usage.column_names.index("customer_id")
+    long = usage.set_column(place, usage.schema.field(place), names)
+    customers = pc.unique(names).sort()
+    read = Periods(measured({"usage": long}, tmp_path / "long", engine))
+    of_short = Periods(measured({"usage": usage}, tmp_path / "short", engine))
+    expected = of_short.rows("usage", pc.unique(usage["customer_id"]).sort())
+    assert read.rows("usage", customers).equals(expected)
+
+
 def test_events_at_the_same_instant_are_read_by_kind_then_by_id(
     engine: Engine, tmp_path: Path
 ) -> None:
