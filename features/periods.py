@@ -347,11 +347,11 @@ class _Sorted:
 
     @cached_property
     def _ends(self) -> list[tuple[str, str] | None]:
-        """First and last customer of each group of rows; None where ids are too long to be told."""
+        """First and last customer of each group of rows; None where it is empty or ids too long."""
         groups = [self._footer.row_group(number) for number in range(self._footer.num_row_groups)]
         column = self.schema.get_field_index("customer_id")
         told = [group.column(column).statistics for group in groups]
-        return [(one.min, one.max) if one.has_min_max else None for one in told]
+        return [(one.min, one.max) if one and one.has_min_max else None for one in told]
 
     def between(self, low: str, high: str) -> pa.Table | None:
         """Rows from the first to the last customer given; None where there is none."""
