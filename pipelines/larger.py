@@ -28,7 +28,7 @@ TRAIN_MEMORY = "4GB"
 
 
 @contextlib.contextmanager
-def larger_world(times: int, memory_limit: str) -> Iterator[Params]:
+def larger_world(times: int, memory_limit: str, number: int = 0) -> Iterator[Params]:
     """Go to a folder in which the stages up to the features have run, and yield its parameters.
 
     Parameters
@@ -37,10 +37,13 @@ def larger_world(times: int, memory_limit: str) -> Iterator[Params]:
         The customers, and how many of them the teams can contact, are as many times more.
     memory_limit
         Of the engine.
+    number
+        Added to the seed: 0 is the pipeline's world grown, another number another world like it.
     """
 
     def grow(values: dict[str, Any]) -> None:
         values["ingest"]["simulated"]["customers"] *= times
+        values["ingest"]["simulated"]["seed"] += number
         for team in ("success_capacity", "billing_capacity"):
             values["score"][team] *= times
         values["engine"]["memory_limit"] = memory_limit
