@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -17,12 +18,13 @@ from data.contracts import INSTANT
 from data.files import replaced, write_text
 from data.progress import progress
 from features.catalog import as_json, columns
-from features.known import Known
+from features.known import Known, integers
 from features.measures import EVENTS, MEASURES
 from features.periods import Periods, measure
+from features.roll import NOTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from data.engine import Engine
     from features.catalog import Column, Feature
     from features.declare import FeatureSettings
+    from features.roll import Integers
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,9 @@ log = logging.getLogger(__name__)
 # group they shape the file's bytes. More customers at once read less of others' rows.
 BLOCK_CUSTOMERS = 16_384
 BLOCK_SNAPSHOTS = 250_000
+# Snapshots of a block that are computed at a time, so that columns stay in the processor's cache
+# and their memory is used again.
+PART_SNAPSHOTS = 32_768
 FEATURES_FILE = "features.parquet"
 CATALOG_FILE = "catalog.json"
 
@@ -152,61 +158,111 @@ class BlockFeatures:
 
     def __call__(self, block: tuple[str, str]) -> pa.Table:
         """Return the rows of the feature table from the first to the last customer of a block."""
-        known = self.known(*block)
-        matrix = block_matrix(known, self.planned)
-        cutoff = pa.array(known.cutoff_us, type=pa.int64()).cast(INSTANT)
-        columns = [known.customer_id, cutoff, *map(pa.array, matrix)]
+        keys = self.keys(*block)
+        matrix = np.empty((len(self.planned), keys.num_rows), dtype=np.float32)
+        stop = 0
+        for known in self.known(keys):
+            start, stop = stop, stop + known.cells
+            for row, column in zip(matrix, self.planned, strict=True):
+                row[start:stop] = column.values(known)
+        cutoff = keys["cutoff_us"].cast(INSTANT)
+        columns = [keys["customer_id"], cutoff, *map(pa.array, matrix)]
         return pa.Table.from_arrays(columns, schema=self.schema)
 
-    def known(self, low: str, high: str) -> Known:
-        """Read what is known of the customers from ``low`` to ``high``."""
-        keys, start = self._keys(low, high), self.log_start
-        customers = pc.unique(keys["customer_id"])
+    def known(self, keys: pa.Table) -> Iterator[Known]:
+        """Read what is known of the customers of some keys; yield it for some after the other."""
+        start, cell_customer = self.log_start, integers(keys["customer"])
+        new = np.flatnonzero(np.diff(cell_customer, prepend=-1))
+        customers = keys["customer_id"].take(new).combine_chunks()
         tables = {name: self._read.rows(name, customers) for name in start}
         events = {name: self._read.events(name, customers) for name in start if name in EVENTS}
-        return Known(keys, tables, events, start, self.settings, self.clock)
+        firsts = np.flatnonzero(np.diff(new // PART_SNAPSHOTS, prepend=-1))
+        for first, stop in pairwise([*firsts, len(customers)]):
+            part = partial(_of_customers, first=first, stop=stop)
+            yield Known(
+                part(keys),
+                {name: part(table) for name, table in tables.items()},
+                {name: part(table) for name, table in events.items()},
+                start,
+                self.settings,
+                self.clock,
+            )
 
     @cached_property
     def _read(self) -> Periods:
         return Periods(self.periods)
 
-    def _keys(self, low: str, high: str) -> pa.Table:
-        """Read the snapshots' keys with the sign-up of their customers; instants as int64."""
-        rows = _between(self.snapshots, low, high, ["customer_id", "cutoff"])
-        if not _is_sorted(rows["customer_id"], rows["cutoff"].cast(pa.int64())):
-            rows = rows.sort_by([("customer_id", "ascending"), ("cutoff", "ascending")])
-        people = _between(self.customers, low, high, ["customer_id", "signed_up_at"])
-        place = pc.index_in(rows["customer_id"], value_set=people["customer_id"])
+    def keys(self, low: str, high: str) -> pa.Table:
+        """Read the keys of a block's snapshots, as ``features.known.Known`` has them."""
+        customers, place, cutoff_us = _snapshots(self.snapshots, low, high)
+        signed_up_us = _signed_up(self.customers, customers)
         return pa.table(
             {
-                "customer_id": rows["customer_id"],
-                "cutoff_us": rows["cutoff"].cast(pa.int64()),
-                "signed_up_us": people["signed_up_at"].cast(pa.int64()).take(place),
+                "customer_id": customers.take(pa.array(place)),
+                "customer": place,
+                "cutoff_us": cutoff_us,
+                "signed_up_us": signed_up_us[place],
             }
         )
 
 
-def _between(path: Path, low: str, high: str, names: Sequence[str]) -> pa.Table:
-    """Some columns of a file, rows of the customers from ``low`` to ``high``."""
-    inside = [("customer_id", ">=", low), ("customer_id", "<=", high)]
-    return pq.read_table(path, columns=list(names), filters=inside)
+def _of_customers(table: pa.Table, first: int, stop: int) -> pa.Table:
+    """Rows of the customers from one place to before another, whose places then begin at 0."""
+    customer = integers(table["customer"])
+    start, end = np.searchsorted(customer, [first, stop])
+    place = table.column_names.index("customer")
+    part = table.slice(start, end - start)
+    return part.set_column(place, "customer", pa.array(customer[start:end] - first))
 
 
-def _is_sorted(first: pa.ChunkedArray, second: pa.ChunkedArray) -> bool:
-    """Whether rows are sorted by one column, and by another where that one is the same."""
-    size = max(len(first) - 1, 0)
-    follows = pc.greater(first.slice(1), first.slice(0, size))
-    again = pc.equal(first.slice(1), first.slice(0, size))
-    later = pc.greater_equal(second.slice(1), second.slice(0, size))
-    return bool(pc.all(pc.or_(follows, pc.and_(again, later)), min_count=0).as_py())
+def _snapshots(path: Path, low: str, high: str) -> tuple[pa.Array, Integers, Integers]:
+    """Read the snapshots of the customers from ``low`` to ``high``.
+
+    Returns
+    -------
+    The customers in order; of each snapshot the place among them and the cutoff, sorted by both.
+    """
+    with pq.ParquetFile(path, read_dictionary=["customer_id"]) as file:
+        rows = _rows(file, low, high, "cutoff")
+    coded = rows["customer_id"].unify_dictionaries().combine_chunks()
+    ids, cutoff = coded.dictionary, integers(rows["cutoff"].cast(pa.int64()))
+    inside = np.flatnonzero(pc.and_(pc.greater_equal(ids, low), pc.less_equal(ids, high)))
+    inside = inside[pc.sort_indices(ids.take(inside))]
+    place_of = np.full(len(ids), -1)
+    place_of[inside] = np.arange(inside.size)
+    place = place_of.take(integers(coded.indices))
+    kept = place >= 0
+    place, cutoff = place[kept], cutoff[kept]
+    step = np.diff(place)
+    if not np.all((step > 0) | ((step == 0) & (cutoff[1:] >= cutoff[:-1]))):
+        order = np.lexsort((cutoff, place))
+        place, cutoff = place[order], cutoff[order]
+    return ids.take(inside), place, cutoff
 
 
-def block_matrix(known: Known, planned: Sequence[Column]) -> NDArray[np.float32]:
-    """Every planned feature of a block, shape (features, snapshots)."""
-    matrix = np.empty((len(planned), known.cells), dtype=np.float32)
-    for row, column in zip(matrix, planned, strict=True):
-        row[:] = column.values(known)
-    return matrix
+def _signed_up(path: Path, customers: pa.Array) -> Integers:
+    """Read when some customers, given in order, signed up; ``NOTHING`` where that is unknown."""
+    with pq.ParquetFile(path) as file:
+        rows = _rows(file, customers[0].as_py(), customers[-1].as_py(), "signed_up_at")
+    place = pc.index_in(rows["customer_id"], value_set=customers)
+    there = place.is_valid()
+    signed_up = np.full(len(customers), NOTHING)
+    signed_up[place.filter(there)] = rows["signed_up_at"].cast(pa.int64()).filter(there)
+    return signed_up
+
+
+def _rows(file: pq.ParquetFile, low: str, high: str, name: str) -> pa.Table:
+    """Customers and an instant, of the row groups that hold some from ``low`` to ``high``."""
+    metadata = file.metadata
+    groups = [n for n in range(metadata.num_row_groups) if _overlaps(metadata, n, low, high)]
+    return file.read_row_groups(groups, ["customer_id", name], use_threads=False)
+
+
+def _overlaps(metadata: pq.FileMetaData, group: int, low: str, high: str) -> bool:
+    """Whether a row group may hold customers from ``low`` to ``high``."""
+    column = metadata.schema.to_arrow_schema().get_field_index("customer_id")
+    told = metadata.row_group(group).column(column).statistics
+    return not (told and told.has_min_max) or (told.min <= high and told.max >= low)
 
 
 @dataclass

@@ -376,7 +376,7 @@ def days_since_core(known: Known, core: int) -> Numbers:
 def _first_weeks(known: Known, w: int) -> Integers:
     """Rows of the first ``w`` periods from sign-up on, as a mark of shape (rows,)."""
     usage = known.log("usage")
-    signed_up = np.zeros(len(known.customers), dtype=np.int64)
+    signed_up = np.zeros(known.customers, dtype=np.int64)
     signed_up[known.cell_customer] = known.clock.period_of(
         np.where(known.signed_up_us == NOTHING, 0, known.signed_up_us)
     )

@@ -32,11 +32,12 @@ class Known:
     Parameters
     ----------
     keys
-        Columns ``customer_id``, ``cutoff_us`` and ``signed_up_us`` (null where unknown), sorted by
-        the first two: one row a cell.
+        One row a cell: ``customer_id``, ``customer`` (its place in order, each has a cell),
+        ``cutoff_us`` and ``signed_up_us`` (``NOTHING`` where unknown), sorted by customer and
+        cutoff.
     periods
         Log to its periods table, rows of these customers sorted by ``measures.KEY``; in place of
-        ``customer_id`` stands ``customer``, the place among the customers of ``keys``.
+        ``customer_id`` stands ``customer``.
     events
         Log to its event table, likewise, sorted by ``measures.EVENT_ORDER``.
     log_start
@@ -56,9 +57,8 @@ class Known:
     ) -> None:
         self.settings, self.clock = settings, clock
         self.customer_id = keys["customer_id"]
-        named = self.customer_id.combine_chunks().dictionary_encode()  # in order, for it is sorted
-        self.customers = named.dictionary
-        self.cell_customer = integers(named.indices)
+        self.cell_customer = integers(keys["customer"])
+        self.customers = int(self.cell_customer.max(initial=-1)) + 1
         self.cutoff_us = integers(keys["cutoff_us"])
         self.cutoff: Integers = np.asarray(clock.period_of(self.cutoff_us), dtype=np.int64)
         self.signed_up_us = integers(keys["signed_up_us"])

@@ -67,7 +67,7 @@ class Rolled:
         self._arrivals: dict[int, tuple[Integers, Integers]] = {}
         self._splits: dict[int, _Split] = {}
         self._windows: dict[tuple[int, int | None], _Window] = {}
-        self._prefixes: dict[str, Integers] = {}
+        self._prefixes: dict[str, tuple[Integers, Integers]] = {}
         self._ladders: dict[tuple[np.ufunc, str, int], _Ladder] = {}
 
     def __getitem__(self, name: str) -> Integers:
@@ -93,16 +93,19 @@ class Rolled:
         -------
         Shape (cells,), int64; 0 where no row counts.
         """
-        seen, prefix = self._window(0, window), self._prefix(values)
-        result = prefix[seen.punctual.stop] - prefix[seen.punctual.first]
-        late = self._split(0).late
-        if late.size:
-            column = self._column(values)
+        seen, (prefix, upto_cutoff) = self._window(0, window), self._prefix(values)
+        result = prefix.take(seen.punctual.first)
+        np.subtract(upto_cutoff, result, out=result)
+        late = self._column(values)[self._split(0).late]
+        if seen.late_cells <= self.cells:
+            cells, rows = seen.late
+            np.add.at(result, cells, late[rows])
+        else:
             changes = np.zeros(self.cells + 1, dtype=np.int64)
-            np.add.at(changes, seen.joins, column[late])
-            np.subtract.at(changes, seen.leaves, column[late])
+            np.add.at(changes, seen.joins, late)
+            np.subtract.at(changes, seen.leaves, late)
             result += np.cumsum(changes[:-1])
-        return np.asarray(result, dtype=np.int64)
+        return result
 
     def max(self, values: str | Integers, window: int | None = None) -> Integers:
         """Like ``sum``, the largest value; ``NOTHING`` where no row counts."""
@@ -207,13 +210,20 @@ class Rolled:
             self._arrivals[ago] = order, position
         return self._arrivals[ago]
 
-    def _prefix(self, values: str | Integers) -> Integers:
-        """Running sum of the punctual rows, shape (punctual + 1,)."""
-        if not isinstance(values, str):
-            return _running_sum(values[self._split(0).punctual])
-        if values not in self._prefixes:
-            self._prefixes[values] = _running_sum(self.columns[values][self._split(0).punctual])
-        return self._prefixes[values]
+    def _prefix(self, values: str | Integers) -> tuple[Integers, Integers]:
+        """Running sum of the punctual rows, shape (punctual + 1,), and that of each cell's cutoff.
+
+        Kept for columns.
+        """
+        if isinstance(values, str) and values in self._prefixes:
+            return self._prefixes[values]
+        split = self._split(0)
+        sums = np.zeros(split.punctual.size + 1, dtype=np.int64)
+        np.cumsum(self._column(values)[split.punctual], out=sums[1:])
+        found = sums, sums.take(split.upto_cutoff)
+        if isinstance(values, str):
+            self._prefixes[values] = found
+        return found
 
     def _fold(
         self, fold: np.ufunc, values: str | Integers, window: int | None, ago: int, empty: int
@@ -222,21 +232,22 @@ class Rolled:
         column = self._column(values)
         if window is None:
             order, position = self._arrival(ago)
-            return _Ladder(fold, column[order]).fold(_Stretches(self._first, position), empty)
+            stretches = _Stretches(self._first, position, column.size)
+            return _Ladder(fold, column[order], empty).fold(stretches)
         seen = self._window(ago, window)
-        result = self._ladder(fold, values, ago).fold(seen.punctual, empty)
-        # A late row counts at every cell of its group from visibility to the window's end.
-        cells, rows = spread(seen.joins, seen.leaves)
+        result = self._ladder(fold, values, ago, empty).fold(seen.punctual)
+        cells, rows = seen.late
         fold.at(result, cells, column[self._split(ago).late][rows])
         return result
 
-    def _ladder(self, fold: np.ufunc, values: str | Integers, ago: int) -> _Ladder:
+    def _ladder(self, fold: np.ufunc, values: str | Integers, ago: int, empty: int) -> _Ladder:
         """Punctual rows made ready to be folded; kept for columns."""
         if not isinstance(values, str):
-            return _Ladder(fold, values[self._split(ago).punctual])
+            return _Ladder(fold, values[self._split(ago).punctual], empty)
         key = (fold, values, ago)
         if key not in self._ladders:
-            self._ladders[key] = _Ladder(fold, self.columns[values][self._split(ago).punctual])
+            column = self.columns[values][self._split(ago).punctual]
+            self._ladders[key] = _Ladder(fold, column, empty)
         return self._ladders[key]
 
     def _split(self, ago: int) -> _Split:
@@ -246,7 +257,8 @@ class Rolled:
             is_late = self.visible > event
             punctual = np.flatnonzero(~is_late)
             upto = _Upto(self._key(self.group[punctual], event[punctual]), self._span)
-            self._splits[ago] = _Split(punctual, np.flatnonzero(is_late), upto)
+            late = np.flatnonzero(is_late)
+            self._splits[ago] = _Split(punctual, late, upto, upto(self._cell_key))
         return self._splits[ago]
 
     def _window(self, ago: int, window: int | None) -> _Window:
@@ -262,18 +274,11 @@ class Rolled:
                 before = self._key(self.cell_group, oldest)
                 leaves = np.maximum(joins, self._key(group, event + window))
             self._windows[ago, window] = _Window(
-                _Stretches(split.upto(before), split.upto(self._cell_key)),
+                _Stretches(split.upto(before), split.upto_cutoff, split.punctual.size),
                 np.searchsorted(self._cell_key, joins),
                 np.searchsorted(self._cell_key, leaves),
             )
         return self._windows[ago, window]
-
-
-def _running_sum(values: Integers) -> Integers:
-    """Sums of the first 0, 1, ... values."""
-    sums = np.zeros(values.size + 1, dtype=np.int64)
-    np.cumsum(values, out=sums[1:])
-    return sums
 
 
 class _Upto:
@@ -290,37 +295,45 @@ class _Upto:
     def __call__(self, others: Integers) -> Integers:
         if self._table is None:
             return np.searchsorted(self._keys, others, side="right")
-        return self._table[others]
+        return self._table.take(others)
 
 
 @dataclass(frozen=True)
 class _Split:
-    """Row numbers of punctual and late rows, and the count of punctual ones up to a key."""
+    """Row numbers of punctual and late rows; counts of punctual ones up to a key or a cutoff."""
 
     punctual: Integers
     late: Integers
     upto: _Upto
+    upto_cutoff: Integers
 
 
 @dataclass(frozen=True)
 class _Stretches:
-    """Rows ``[first, stop)`` of each cell."""
+    """Rows ``[first, stop)`` of each cell, of so many."""
 
     first: Integers
     stop: Integers
+    rows: int
 
     @cached_property
-    def steps(self) -> list[tuple[int, Integers, Integers, Integers]]:
-        """By level: cells whose stretch two runs of ``2**level`` rows cover, and where these start.
+    def depth(self) -> int:
+        """Levels of a ladder that it takes to fold the longest of them."""
+        return max(int((self.stop - self.first).max(initial=0)).bit_length(), 1)
 
-        Empty stretches are in none.
-        """
+    @cached_property
+    def runs(self) -> tuple[Integers, Integers]:
+        """Places in a ladder of the two longest runs that cover each; 0, of nothing, if empty."""
         length = self.stop - self.first
-        steps = []
-        for level in range(int(length.max(initial=0)).bit_length()):
-            here = np.flatnonzero((length >> level) == 1)
-            steps.append((level, here, self.first[here], self.stop[here] - (1 << level)))
-        return steps
+        level_of = np.zeros(1 << self.depth, dtype=np.int64)
+        for step in range(1, self.depth):
+            level_of[1 << step :] = step
+        level = level_of.take(length)
+        offset = 1 + level * self.rows
+        runs = offset + self.first, offset + self.stop - (1 << level)
+        for run in runs:
+            run[length == 0] = 0
+        return runs
 
 
 @dataclass(frozen=True)
@@ -331,23 +344,44 @@ class _Window:
     joins: Integers
     leaves: Integers
 
+    @cached_property
+    def late_cells(self) -> int:
+        """How many times a late row counts at a cell."""
+        return int(np.maximum(self.leaves - self.joins, 0).sum())
+
+    @cached_property
+    def late(self) -> tuple[Integers, Integers]:
+        """Cell and late row of each of these times."""
+        return spread(self.joins, self.leaves)
+
 
 class _Ladder:
-    """A column to be folded over stretches by doubling: level ``l`` folds runs of ``2**l`` rows."""
+    """A column to be folded over stretches by doubling: level ``l`` folds runs of ``2**l`` rows.
 
-    def __init__(self, fold: np.ufunc, column: Integers) -> None:
-        self._fold, self._levels = fold, [column]
+    The levels lie one behind the other, and before them what stands for nothing.
+    """
 
-    def fold(self, stretches: _Stretches, empty: int) -> Integers:
-        """Fold each stretch; ``empty`` where it is empty."""
-        result = np.full(stretches.first.size, empty, dtype=np.int64)
-        for level, here, first, last in stretches.steps:
-            if level == len(self._levels):
-                below, step = self._levels[-1], 1 << (level - 1)
-                self._levels.append(self._fold(below[:-step], below[step:]))
-            runs = self._levels[level]
-            result[here] = self._fold(runs[first], runs[last])
-        return result
+    def __init__(self, fold: np.ufunc, column: Integers, empty: int) -> None:
+        self._fold, self._rows, self._depth = fold, column.size, 1
+        self._runs = np.concatenate(([empty], column))
+
+    def fold(self, stretches: _Stretches) -> Integers:
+        """Fold each stretch."""
+        if stretches.depth > self._depth:
+            self._grow(stretches.depth)
+        first, last = stretches.runs
+        result = self._runs.take(first)
+        return np.asarray(self._fold(result, self._runs.take(last), out=result))
+
+    def _grow(self, depth: int) -> None:
+        """Add levels; runs that would reach beyond the last row are in none of them."""
+        rows, runs = self._rows, np.empty(1 + depth * self._rows, dtype=np.int64)
+        runs[: self._runs.size] = self._runs
+        for level in range(self._depth, depth):
+            step, end = 1 << (level - 1), 1 + level * rows
+            below = runs[end - rows : end]
+            runs[end : end + rows - step] = self._fold(below[:-step], below[step:])
+        self._runs, self._depth = runs, depth
 
 
 def spread(first: Integers, stop: Integers) -> tuple[Integers, Integers]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import re
 import sys
 import warnings
@@ -17,10 +16,6 @@ from pipelines.paths import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-# Two LightGBM threads that spin while they wait stall each other on a busy machine. The variable
-# is read when OpenMP loads, so it is set before any such import.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def run_stage(stage: Callable[[], object]) -> None:

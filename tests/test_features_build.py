@@ -259,6 +259,7 @@ def test_one_thread_or_two_blocks_of_any_size_order_of_rows_same_bytes(
         assert digest(tmp_path / "one" / file) == expected, file
         assert digest(tmp_path / "shuffled" / file) == expected, file
     monkeypatch.setattr(build, "BLOCK_CUSTOMERS", 5)
+    monkeypatch.setattr(build, "PART_SNAPSHOTS", 7)
     small = build_in(tmp_path / "small", world)
     assert leaking_features(pq.read_table(tmp_path / "two/features/features.parquet"), small) == []
 

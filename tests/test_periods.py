@@ -19,7 +19,7 @@ from data.clock import Clock
 from data.contracts import INSTANT
 from features import periods
 from features.measures import EVENT_ORDER, KEY, MEASURES, OTHER_BIT, first_seen
-from features.periods import Periods, measure
+from features.periods import FORMAT, Periods, measure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,12 +70,22 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def kept(folder: Path, earlier: Path) -> set[str]:
     """Files that were taken over, not written again."""
-    inodes = {path.stat().st_ino for path in earlier.rglob("*.parquet")}
+    inodes = {path.stat().st_ino for path in earlier.rglob(f"*.{FORMAT}")}
     return {
         str(path.relative_to(folder))
-        for path in folder.rglob("*.parquet")
+        for path in folder.rglob(f"*.{FORMAT}")
         if path.stat().st_ino in inodes
     }
+
+
+def read_file(path: Path) -> pa.Table:
+    return pa.ipc.open_file(path).read_all()
+
+
+def read_folder(folder: Path) -> pa.Table:
+    """Rows of all periods, each with integers as wide as it needs."""
+    files = map(read_file, folder.glob(f"*.{FORMAT}"))
+    return pa.concat_tables(files, promote_options="permissive")
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +126,7 @@ def test_a_new_week_reads_its_own_rows_and_writes_its_own_files(
     measure(paths, extended, engine, CLOCK, CORE, before)
     assert contents(extended) == contents(rebuilt)
     new = {name for name in contents(extended) if name not in kept(extended, before)}
-    assert {name.rsplit("/")[-1] for name in new} == {f"{LAST}.parquet", "manifest.json"}
+    assert {name.rsplit("/")[-1] for name in new} == {f"{LAST}.{FORMAT}", "manifest.json"}
 
 
 def test_where_files_cannot_be_linked_they_are_copied(
@@ -132,7 +142,7 @@ def test_where_files_cannot_be_linked_they_are_copied(
 
 
 def test_a_late_row_belongs_to_the_week_in_which_it_became_available(whole: Path) -> None:
-    table = pq.read_table(whole / "usage" / f"{LAST - 3}.parquet")
+    table = read_file(whole / "usage" / f"{LAST - 3}.{FORMAT}")
     assert set(table["visible_period"].to_pylist()) == {LAST - 3}
     assert min(table["event_period"].to_pylist()) < LAST - 3
 
@@ -159,8 +169,8 @@ def test_rows_delivered_afterwards_for_a_closed_week_rebuild_that_one(
     extended = measured(logs, tmp_path / "extended", engine, whole)
     assert contents(extended) == contents(measured(logs, tmp_path / "rebuilt", engine))
     assert contents(extended) != contents(whole)
-    written = {p for p in contents(extended) if p.endswith("t")} - kept(extended, whole)
-    assert written == {f"usage/{LAST - 20}.parquet"}
+    written = {p for p in contents(extended) if p.endswith(FORMAT)} - kept(extended, whole)
+    assert written == {f"usage/{LAST - 20}.{FORMAT}"}
 
 
 def test_a_feature_that_turns_out_older_renumbers_the_bits_of_all_weeks(
@@ -207,8 +217,8 @@ def test_other_core_features_or_a_damaged_manifest_force_a_rebuild(
     (other / periods.MANIFEST_FILE).write_text('{"by": "')
     again = measured(LOGS, tmp_path / "again", engine, other, core=("export",))
     assert not kept(again, other)
-    assert (again / "usage" / f"{LAST}.parquet").read_bytes() == (
-        other / "usage" / f"{LAST}.parquet"
+    assert (again / "usage" / f"{LAST}.{FORMAT}").read_bytes() == (
+        other / "usage" / f"{LAST}.{FORMAT}"
     ).read_bytes()
 
 
@@ -220,23 +230,9 @@ def test_customers_are_read_in_the_declared_orders(whole: Path) -> None:
             table = read.rows(log, customers)
             keys = [table[key].to_pylist() for key in ("customer", *KEY[1:])]
             assert list(zip(*keys, strict=True)) == sorted(zip(*keys, strict=True))
-            files = pa.concat_tables(map(pq.read_table, (whole / log).glob("*.parquet")))
+            files = read_folder(whole / log)
             expected = files.filter(pc.is_in(files["customer_id"], value_set=customers))
             assert table.num_rows == expected.num_rows
-
-
-def test_customers_whose_ids_are_too_long_for_statistics_are_read_too(
-    engine: Engine, tmp_path: Path
-) -> None:
-    usage = LOGS["usage"].slice(0, 200)
-    names = pc.binary_join_element_wise(usage["customer_id"], "x" * 5000, "-")
-    place = usage.column_names.index("customer_id")
-    long = usage.set_column(place, usage.schema.field(place), names)
-    customers = pc.unique(names).sort()
-    read = Periods(measured({"usage": long}, tmp_path / "long", engine))
-    of_short = Periods(measured({"usage": usage}, tmp_path / "short", engine))
-    expected = of_short.rows("usage", pc.unique(usage["customer_id"]).sort())
-    assert read.rows("usage", customers).equals(expected)
 
 
 def test_events_at_the_same_instant_are_read_by_kind_then_by_id(
@@ -255,11 +251,22 @@ def test_events_at_the_same_instant_are_read_by_kind_then_by_id(
     for name, column in columns.items():
         payments = payments.set_column(payments.column_names.index(name), name, column)
     folder = measured({"payments": payments}, tmp_path / "tied", engine)
-    files = pa.concat_tables(map(pq.read_table, (folder / "payments_events").glob("*.parquet")))
+    files = read_folder(folder / "payments_events")
     expected = files.sort_by([(key, "ascending") for key in EVENT_ORDER])
     table = Periods(folder).events("payments", pa.array(["C000", "C001"]))
     for name in ("event_us", "kind", "visible_period", "entity"):
         assert table[name].to_pylist() == expected[name].to_pylist()
+
+
+@pytest.mark.parametrize("bits", [8, 16, 32, 64])
+def test_integers_are_as_wide_as_they_need_and_read_as_they_were(bits: int, tmp_path: Path) -> None:
+    least, most = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    columns = {"within": [least, 0, most], "below": [least // 2 - 1, 0, 0], "above": [0, 0, most]}
+    table = pa.table({name: pa.array(column, pa.int64()) for name, column in columns.items()})
+    periods._write(table, tmp_path / "table.arrow")
+    found = read_file(tmp_path / "table.arrow")
+    assert found.to_pydict() == columns
+    assert {field.type.bit_width for field in found.schema} == {bits}
 
 
 def test_arrivals_count_every_row_and_notice_any_value(engine: Engine, tmp_path: Path) -> None:

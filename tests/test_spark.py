@@ -35,6 +35,7 @@ from features.measures import (
     first_seen,
     period_table,
 )
+from features.periods import FORMAT
 from pipelines.params import WORKER_PACKAGES
 
 if TYPE_CHECKING:
@@ -231,7 +232,9 @@ def test_feature_table_and_catalog_are_the_same_bytes_and_know_no_future(
     assert pq.read_metadata(one / "features.parquet").num_row_groups > 3
     for name in ("features.parquet", "catalog.json"):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
-    for path in sorted((tmp_path / "duckdb" / "periods").rglob("*.parquet")):
+    files = sorted((tmp_path / "duckdb" / "periods").rglob(f"*.{FORMAT}"))
+    assert len(files) > 3 * 8  # of eight tables
+    for path in files:
         same = tmp_path / "spark" / path.relative_to(tmp_path / "duckdb")
         assert path.read_bytes() == same.read_bytes(), path
     # Of all logs at once, but that some log must reach the newest cutoff.

@@ -107,9 +107,12 @@ def aggregates(task: Task) -> dict[str, Any]:
 
 def _aggregated(read: BlockFeatures, windows: Sequence[int], block: tuple[str, str]) -> pa.Table:
     """Keys and aggregates of a block of customers."""
-    known = read.known(*block)
-    columns = {name: values for w in windows for name, values in _window(known, w)}
-    return pa.table({"customer_id": known.customer_id, "cutoff_us": known.cutoff_us} | columns)
+    parts = []
+    for known in read.known(read.keys(*block)):
+        columns = {name: values for w in windows for name, values in _window(known, w)}
+        keys = {"customer_id": known.customer_id, "cutoff_us": known.cutoff_us}
+        parts.append(pa.table(keys | columns))
+    return pa.concat_tables(parts)
 
 
 def _window(known: Known, window: int) -> list[tuple[str, Integers]]:
