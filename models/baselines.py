@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import logit
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from models.linear import preparation
+from models.linear import preparation, ridge_regression
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
 
     from models.dataset import Selection
@@ -161,11 +162,9 @@ def logistic_learner(penalties: tuple[float, ...] = (1e-3, 1e-2)) -> Learner:
         def fit(
             y_train: NDArray[np.bool_], y_stop: NDArray[np.bool_], _cause: str | None
         ) -> LinearScorer:
-            def regression(penalty: float) -> LogisticRegression:
-                return LogisticRegression(C=penalty, solver="newton-cholesky").fit(X_train, y_train)
-
+            fitted = partial(ridge_regression, X_train, y_train)
             with threadpool_limits(1), ThreadPoolExecutor(len(penalties)) as pool:
-                tried = list(pool.map(regression, penalties))
+                tried = list(pool.map(fitted, penalties))
                 losses = [_stop_loss(regression, X_stop, y_stop) for regression in tried]
             return LinearScorer(ready, tried[int(np.argmin(losses))])
 

@@ -7,7 +7,7 @@ heavily shrunk regression draws it at once, and the trees then learn what it mis
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.impute import SimpleImputer
@@ -20,7 +20,6 @@ from models.hazards import log_odds_of_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
 
     from numpy.typing import NDArray
 
@@ -98,6 +97,23 @@ def signed_log(X: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(np.sign(wide) * np.log1p(np.abs(wide)))
 
 
+def ridge_regression(X: Any, y: NDArray[np.bool_], strength: float) -> LogisticRegression:
+    """Fit scikit-learn's logistic regression; ``strength`` is its ``C``.
+
+    Raises
+    ------
+    FloatingPointError
+        If a coefficient is not finite. That is looked at in place of NumPy's warnings of invalid
+        values: OpenBLAS at times leaves their flag behind over sound products (NumPy's issue
+        24067), and scikit-learn has made sure that all of X is finite.
+    """
+    with np.errstate(invalid="ignore"):
+        regression = LogisticRegression(C=strength, solver="newton-cholesky").fit(X, y)
+    if not (np.isfinite(regression.coef_).all() and np.isfinite(regression.intercept_).all()):
+        raise FloatingPointError("A coefficient of the logistic regression is not finite.")
+    return regression
+
+
 def linear_learner(
     X: NDArray[np.float32], strength: float
 ) -> Callable[[NDArray[np.bool_], NDArray[np.int64]], LinearPart]:
@@ -137,8 +153,8 @@ def linear_learner(
         weights = np.zeros(prepared.shape[1])
         while True:
             with threadpool_limits(1):
-                regression = LogisticRegression(C=strength, solver="newton-cholesky")
-                regression.fit(prepared if used.all() else prepared[:, used], y)
+                X_used = prepared if used.all() else prepared[:, used]
+                regression = ridge_regression(X_used, y, strength)
             weights[used] = regression.coef_[0]
             wrong = weights * wanted < 0
             if not wrong.any():

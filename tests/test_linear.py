@@ -43,6 +43,29 @@ def test_it_is_the_regression_of_scikit_learn() -> None:
     assert np.corrcoef(part.log_odds(X), y)[0, 1] > 0.3
 
 
+def test_a_stray_flag_of_an_invalid_value_is_no_matter_but_such_a_coefficient_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X, y = rows()
+    expected = linear_learner(X, STRENGTH)(y, FREE)
+    sound = LogisticRegression.fit
+
+    def flagged(regression: LogisticRegression, *given: object) -> LogisticRegression:
+        np.subtract(np.inf, np.inf)
+        return sound(regression, *given)
+
+    def broken(regression: LogisticRegression, *given: object) -> LogisticRegression:
+        sound(regression, *given).coef_[0, 0] = np.nan
+        return regression
+
+    monkeypatch.setattr(LogisticRegression, "fit", flagged)
+    found = linear_learner(X, STRENGTH)(y, FREE)
+    np.testing.assert_array_equal(found.slope, expected.slope)
+    monkeypatch.setattr(LogisticRegression, "fit", broken)
+    with pytest.raises(FloatingPointError, match="not finite"):
+        linear_learner(X, STRENGTH)(y, FREE)
+
+
 def test_contributions_add_up_and_are_nothing_on_average() -> None:
     X, y = rows()
     part = linear_learner(X, STRENGTH)(y, FREE)
