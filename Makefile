@@ -105,7 +105,7 @@ weekly: setup ## New rows in, the pipeline, the list handed out (BRING='command 
 	@touch $@
 
 .PHONY: scoreboard
-scoreboard: setup .venv-survival ## Compare the model with tuned rivals (OULAD=folder TRIALS=8; an hour and a half, 14 GB)
+scoreboard: setup .venv-survival ## Compare the model with tuned rivals (OULAD=folder TRIALS=8; three hours, 14 GB)
 	python -m pipelines.scoreboard $(if $(OULAD),--oulad $(OULAD)) $(if $(TRIALS),--trials $(TRIALS))
 
 .PHONY: ceiling

@@ -178,6 +178,7 @@ def _settings(master: str, threads: int, memory_limit: str, scratch: str) -> dic
         "spark.executor.memory": memory,
         "spark.driver.maxResultSize": "0",  # results are bounded by the size of blocks
         "spark.executorEnv.OMP_WAIT_POLICY": "passive",
+        "spark.executorEnv.ARROW_DEFAULT_MEMORY_POOL": "jemalloc",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
         "spark.sql.session.timeZone": "UTC",

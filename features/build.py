@@ -247,7 +247,7 @@ def _signed_up(path: Path, customers: pa.Array) -> Integers:
     place = pc.index_in(rows["customer_id"], value_set=customers)
     there = place.is_valid()
     signed_up = np.full(len(customers), NOTHING)
-    signed_up[place.filter(there)] = rows["signed_up_at"].cast(pa.int64()).filter(there)
+    signed_up[place.filter(there)] = integers(rows["signed_up_at"].cast(pa.int64()).filter(there))
     return signed_up
 
 

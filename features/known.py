@@ -245,5 +245,5 @@ def _ranks(texts: pa.ChunkedArray) -> Integers:
 
 def integers(column: Any) -> Integers:
     """Turn an Arrow column into int64, ``NOTHING`` for nulls."""
-    filled = pc.fill_null(column, NOTHING) if column.null_count else column
+    filled = pc.fill_null(column.cast(pa.int64()), NOTHING) if column.null_count else column
     return np.asarray(filled.to_numpy(), dtype=np.int64)

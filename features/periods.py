@@ -165,7 +165,8 @@ def _features_seen(
     else:  # from the beginning, until there is nothing more to be seen
         seen, read, enough = {}, set(arrived), measures.how_many(table, "feature", engine)
     looks = _stretches(arrived, read)
-    for first, last in [(first, first) for first, _ in looks[:1]] + looks:  # most are seen at once
+    at_once = [(first, first) for first, last in looks[:1] if first < last]  # most are seen there
+    for first, last in at_once + looks:
         if len(seen) >= enough:
             break
         found = measures.first_seen(_arrived(table, first, last, clock), "feature", engine)
@@ -251,8 +252,9 @@ def _write_periods(measured: pa.Table, periods: Sequence[int], folder: Path) -> 
     visible = measured["visible_period"].to_numpy()
     for period in periods:
         start, stop = np.searchsorted(visible, [period, period + 1])
-        # Taken, not cut out: a part of a column would be written with some of what follows it.
-        _write(measured.take(np.arange(start, stop)), folder / f"{period}.{FORMAT}")
+        # Taken, not cut out alone: such a part would be written with some of what follows it.
+        rows = measured.slice(start, stop - start).take(np.arange(stop - start))
+        _write(rows, folder / f"{period}.{FORMAT}")
 
 
 def _write(table: pa.Table, path: Path) -> None:

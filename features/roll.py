@@ -4,8 +4,8 @@ A row lies in period ``event`` and is first seen at cutoff ``visible >= event``.
 window ``(cutoff k-w, cutoff k]`` when ``k-w < event`` and ``visible <= k``: a late row joins when
 it becomes visible and leaves with its window, which is the stretch of cutoffs
 ``[visible, event + w)``. So a sum is the difference of two prefix sums over the punctual rows,
-which lie side by side, and a step up and one down for each late row; nothing is evaluated for
-cutoffs that nobody asks about.
+which lie side by side, and what late rows add: each at its cells where these are few, else by a
+step up and one down. Nothing is evaluated for cutoffs that nobody asks about.
 """
 
 from __future__ import annotations

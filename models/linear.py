@@ -104,8 +104,8 @@ def ridge_regression(X: Any, y: NDArray[np.bool_], strength: float) -> LogisticR
     ------
     FloatingPointError
         If a coefficient is not finite. That is looked at in place of NumPy's warnings of invalid
-        values: OpenBLAS at times leaves their flag behind over sound products (NumPy's issue
-        24067), and scikit-learn has made sure that all of X is finite.
+        values: scikit-learn has made sure that all of X is finite, and OpenBLAS can leave their
+        flag behind over sound products (as in NumPy's issue 24067; here it was seen under load).
     """
     with np.errstate(invalid="ignore"):
         regression = LogisticRegression(C=strength, solver="newton-cholesky").fit(X, y)

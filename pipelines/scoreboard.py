@@ -1,8 +1,9 @@
 """``make scoreboard``: the model beside its rivals, each tuned with the same budget.
 
 On the state of the pipeline, then with what was chosen there on the same simulated world with many
-times the customers, and on OULAD given its folder; writes ``reports/scoreboard.md``. Every rival
-has the same slices, calibration, test weeks and trials on the same inner folds.
+times the customers and on more such worlds, and on OULAD given its folder; writes
+``reports/scoreboard.md``. Every rival has the same slices, calibration, test weeks and trials on
+the same inner folds.
 """
 
 from __future__ import annotations
@@ -245,11 +246,10 @@ def more_worlds_section(chosen: Mapping[str, Mapping[str, Any]], times: int, wor
     text = [
         f"## {worlds} other worlds of that size",
         "",
-        f"One world of {times} times the customers still left one comparison open. So {worlds}",
-        "more like it, told apart by their seeds alone: each has its own models, and what they",
-        "scored is measured together. How many was settled before the first of them was made, and",
-        "the world above is not among them. Scikit-learn's booster is left out too: it takes as",
-        "long as all others together.",
+        f"Chance is less once more: {worlds} worlds like the one above, told apart from it by",
+        "their seeds alone. Each has its own models; what they scored is measured together, as if",
+        "it were one business. Scikit-learn's booster is left out too: it takes as long as all the",
+        "others.",
         "",
         at_first_label(pd.concat(tables, ignore_index=True), settings[0]),
     ]

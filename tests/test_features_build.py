@@ -21,7 +21,9 @@ from features import build, engagement
 from features.build import build_features
 from features.catalog import Feature, catalog
 from features.declare import FeatureSettings, from_json
+from features.known import integers
 from features.measures import MEASURES
+from features.roll import NOTHING
 
 CLOCK = Clock()
 SETTINGS = FeatureSettings((1, 2, 4, 8), ("login", "report"))
@@ -264,6 +266,55 @@ def test_one_thread_or_two_blocks_of_any_size_order_of_rows_same_bytes(
     assert leaking_features(pq.read_table(tmp_path / "two/features/features.parquet"), small) == []
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"row_group_size": 7},
+        {"row_group_size": 7, "write_statistics": False},
+        {"use_dictionary": False},
+    ],
+)
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_keys_of_a_block_are_those_of_its_customers_however_the_files_are_written(
+    how, shuffled, tmp_path
+):
+    rng = np.random.default_rng(5)
+    cells = [(f"c{n:02}", CLOCK.cutoff_us(k)) for n in range(20) for k in range(n % 4 + 1)]
+    signed_up = {f"c{n:02}": n if n != 8 else None for n in range(20) if n != 5}
+    tables = {
+        "snapshots": pa.table(
+            {
+                "customer_id": [customer for customer, _ in cells],
+                "cutoff": pa.array([cutoff for _, cutoff in cells]).cast(INSTANT),
+            }
+        ),
+        "customers": pa.table(
+            {
+                "customer_id": list(signed_up),
+                "signed_up_at": pa.array(list(signed_up.values()), pa.int64()).cast(INSTANT),
+            }
+        ),
+    }
+    for name, table in tables.items():
+        rows = rng.permutation(len(table)) if shuffled else np.arange(len(table))
+        pq.write_table(table.take(rows), tmp_path / f"{name}.parquet", **how)
+    read = build.BlockFeatures(
+        tmp_path / "snapshots.parquet", tmp_path / "customers.parquet", tmp_path, {}, (),
+        SETTINGS, CLOCK,
+    )  # fmt: skip
+    for low, high in (("c03", "c11"), ("c00", "c19"), ("c05", "c05")):
+        keys = read.keys(low, high)
+        inside = [cell for cell in cells if low <= cell[0] <= high]
+        found = (keys["customer_id"].to_pylist(), keys["cutoff_us"].to_pylist())
+        assert list(zip(*found, strict=True)) == inside
+        names = sorted({customer for customer, _ in inside})
+        assert keys["customer"].to_pylist() == [names.index(customer) for customer, _ in inside]
+        joined = [signed_up.get(customer) for customer, _ in inside]
+        expected = [NOTHING if instant is None else instant for instant in joined]
+        assert keys["signed_up_us"].to_pylist() == expected
+
+
 def test_a_cutoff_more_or_less_changes_no_other_snapshot(world, honest, tmp_path):
     few = build_in(tmp_path / "few", world, cutoffs=range(CUTOFF - 3, CUTOFF + 1, 3))
     kept = pc.is_in(honest["cutoff"], value_set=pc.unique(few["cutoff"]))
@@ -325,3 +376,8 @@ def test_the_catalog_file_reads_back_with_what_the_data_say(honest, world, tmp_p
     assert entries["last_rating"]["missing_share"] == round(float(np.isnan(values).mean()), 6)
     seen = honest.filter(pc.invert(pc.is_nan(honest["last_rating"])))["cutoff"]
     assert entries["last_rating"]["first_seen"] == pc.min(seen).as_py().date().isoformat()
+
+
+@pytest.mark.parametrize("type_", [pa.int8(), pa.int64()])
+def test_integers_without_a_value_are_nothing(type_):
+    assert integers(pa.chunked_array([[1, None]], type_)).tolist() == [1, NOTHING]

@@ -18,8 +18,8 @@ START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)  # a Monday
 WEEK, DAY, MICROSECOND = dt.timedelta(days=7), dt.timedelta(days=1), dt.timedelta(microseconds=1)
 CUTOFFS = [START + k * WEEK for k in range(8)]
 CUSTOMERS = ("a", "b")
-# Of a subscription's events at the same instant, the one that names its final state comes last.
-# Of the same instant, as data.lifetimes has it: who signs up and cancels at once has left.
+# Of a subscription's events at the same instant, the one that names its final state comes last: as
+# data.lifetimes has it, who signs up and cancels at once has left.
 STATUS_ORDER = ("renewed", "price_changed", "paused", "activated", "cancelled")
 
 
