@@ -7,6 +7,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import ibis
@@ -82,6 +83,13 @@ class Engine(ABC):
     def to_arrow(self, expression: Any) -> pa.Table:
         """Run a table expression; the columns have the Arrow types of its schema."""
 
+    def prepare(self, expression: Any) -> Callable[[], pa.Table]:
+        """Make a table expression ready to run, which may be done beside another that runs.
+
+        What is returned gives what ``to_arrow`` does. The expression reads files alone.
+        """
+        return partial(self.to_arrow, expression)
+
     @abstractmethod
     def write(self, expression: Any, path: Path, order_by: Sequence[Any]) -> None:
         """Write an expression as one Parquet file, rows in the order of ``order_by``.
@@ -119,6 +127,7 @@ class DuckDB(Engine):
             temp_directory=self._scratch.name,
             autoinstall_known_extensions="false",
             preserve_insertion_order="false",  # as on Spark: who needs an order asks for it
+            parquet_metadata_cache="true",
         )
         connection.raw_sql("SET TimeZone = 'UTC'")
         super().__init__(connection, threads)
@@ -135,6 +144,11 @@ class DuckDB(Engine):
     def to_arrow(self, expression: Any) -> pa.Table:
         """Run a table expression; the columns have the Arrow types of its schema."""
         return self.connection.to_pyarrow(expression)
+
+    def prepare(self, expression: Any) -> Callable[[], pa.Table]:
+        """Compile a table expression; what is returned runs it."""
+        query, schema = self.connection.compile(expression), expression.schema().to_pyarrow()
+        return lambda: self.connection.con.sql(query).to_arrow_table().cast(schema)
 
     def write(self, expression: Any, path: Path, order_by: Sequence[Any]) -> None:
         """Write an expression as one Parquet file; DuckDB sorts out of core."""

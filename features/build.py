@@ -43,7 +43,7 @@ BLOCK_CUSTOMERS = 16_384
 BLOCK_SNAPSHOTS = 250_000
 # Snapshots of a block that are computed at a time, so that columns stay in the processor's cache
 # and their memory is used again.
-PART_SNAPSHOTS = 32_768
+PART_SNAPSHOTS = 65_536
 FEATURES_FILE = "features.parquet"
 CATALOG_FILE = "catalog.json"
 

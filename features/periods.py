@@ -232,11 +232,18 @@ def _measure_stale(
     """Measure the stale periods in stretches that one query can bear, one file a period."""
     what = f"measuring {folder.name}, stretches of periods"
     by_period = list(dict.fromkeys(["visible_period", *order]))
-    with ThreadPoolExecutor(1) as writer:  # writes while the next stretch is measured
+    stretches = _stretches(arrived, stale)
+
+    def prepare(stretch: tuple[int, int]) -> Callable[[], pa.Table]:
+        rows = expression(_arrived(table, *stretch, clock))
+        return engine.prepare(rows.order_by(by_period))
+
+    # While a stretch is measured, the one before is written and those after it are prepared.
+    with ThreadPoolExecutor(1) as planner, ThreadPoolExecutor(1) as writer:
+        prepared = planner.map(prepare, stretches)
         written: Future[None] | None = None
-        for first, last in progress(_stretches(arrived, stale), what, log):
-            rows = expression(_arrived(table, first, last, clock))
-            measured = engine.to_arrow(rows.order_by(by_period))
+        for first, last in progress(stretches, what, log):
+            measured = next(prepared)()
             if written:
                 written.result()
             periods = [period for period in range(first, last + 1) if period in arrived]
