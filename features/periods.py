@@ -139,13 +139,24 @@ def measure(
         if list(seen)[: len(made.first_seen)] != list(made.first_seen):  # bits are renumbered
             stale["usage"] = set(arrived["usage"])
     manifest = Manifest(tuple(seen), tuple(core_features))
+    jobs: list[_Job] = []
     for name in names:
         table = engine.read(clean[name])
+        stretches = _stretches(arrived[name], stale[name])
         _keep(name, set(arrived[name]) - stale[name], earlier, target)
         for folder, order, expression in _outputs(name, target, engine, clock, manifest, only):
-            _measure_stale(
-                table, expression, order, arrived[name], stale[name], folder, engine, clock
-            )
+            if not arrived[name]:
+                _write(engine.to_arrow(expression(table)), folder / f"{EMPTY}.{FORMAT}")
+            jobs += [
+                _Job(
+                    folder,
+                    [period for period in range(first, last + 1) if period in arrived[name]],
+                    partial(expression, _arrived(table, first, last, clock)),
+                    list(dict.fromkeys(["visible_period", *order])),
+                )
+                for first, last in stretches
+            ]
+    _measure(jobs, engine)
     Made(by, arrived, seen).write(target)
 
 
@@ -219,39 +230,35 @@ def _outputs(
         )
 
 
-def _measure_stale(
-    table: Any,
-    expression: Callable[[Any], Any],
-    order: tuple[str, ...],
-    arrived: Arrivals,
-    stale: set[int],
-    folder: Path,
-    engine: Engine,
-    clock: Clock,
-) -> None:
-    """Measure the stale periods in stretches that one query can bear, one file a period."""
-    what = f"measuring {folder.name}, stretches of periods"
-    by_period = list(dict.fromkeys(["visible_period", *order]))
-    stretches = _stretches(arrived, stale)
+@dataclass(frozen=True)
+class _Job:
+    """A stretch of a log to be measured: its periods, of which each has a file in the folder."""
 
-    def prepare(stretch: tuple[int, int]) -> Callable[[], pa.Table]:
-        rows = expression(_arrived(table, *stretch, clock))
-        return engine.prepare(rows.order_by(by_period))
+    folder: Path
+    periods: list[int]
+    rows: Callable[[], Any]
+    order: list[str]
 
-    # While a stretch is measured, the one before is written and those after it are prepared.
+    def prepare(self, engine: Engine) -> Callable[[], pa.Table]:
+        """Make the query ready to run."""
+        return engine.prepare(self.rows().order_by(self.order))
+
+
+def _measure(jobs: Sequence[_Job], engine: Engine) -> None:
+    """Measure one stretch after the other.
+
+    Meanwhile the one before is written, and the queries of those after it are prepared.
+    """
     with ThreadPoolExecutor(1) as planner, ThreadPoolExecutor(1) as writer:
-        prepared = planner.map(prepare, stretches)
+        prepared = planner.map(methodcaller("prepare", engine), jobs)
         written: Future[None] | None = None
-        for first, last in progress(stretches, what, log):
+        for job in progress(jobs, "measuring, stretches of periods", log):
             measured = next(prepared)()
             if written:
                 written.result()
-            periods = [period for period in range(first, last + 1) if period in arrived]
-            written = writer.submit(_write_periods, measured, periods, folder)
+            written = writer.submit(_write_periods, measured, job.periods, job.folder)
         if written:
             written.result()
-    if not arrived:
-        _write(engine.to_arrow(expression(table)), folder / f"{EMPTY}.{FORMAT}")
 
 
 def _write_periods(measured: pa.Table, periods: Sequence[int], folder: Path) -> None:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from features.roll import Integers
     from pipelines.bench.peers import Task
 
+# Read once, as the peers are given theirs, before anything is timed.
+PARAMS = load_params()
 # What the six aggregates need of the periods table.
 MEASURED = ("uses", "seconds", "days", "features", "last_us", "longest_s")
 
@@ -69,7 +71,7 @@ def aggregates(task: Task) -> dict[str, Any]:
     ``sums``, and the seconds of each of the ``stages``.
     """
     windows, laps = tuple(task["windows"]), Laps()
-    clock, settings = load_params().clock.clock, FeatureSettings(windows, ())
+    clock, settings = PARAMS.clock.clock, FeatureSettings(windows, ())
     sums: dict[str, int] = {}
     with (
         _engine(task) as engine,
@@ -133,17 +135,15 @@ def _window(known: Known, window: int) -> list[tuple[str, Integers]]:
 
 def measures(task: Task) -> dict[str, Any]:
     """Measure all logs in the folder ``clean``, extending what lies in ``periods`` already."""
-    params = load_params()
-    periods, core = Path(task["periods"]), params.featurize.core_features
+    periods, core = Path(task["periods"]), PARAMS.featurize.core_features
     with _engine(task) as engine, replaced_folder(periods) as target:
-        measure(_tables(task), target, engine, params.clock.clock, core, earlier=periods)
+        measure(_tables(task), target, engine, PARAMS.clock.clock, core, earlier=periods)
     return {}
 
 
 def families(task: Task) -> dict[str, Any]:
     """Every feature of every family of the ``snapshots``, from the logs in the folder ``clean``."""
-    params = load_params()
-    settings = FeatureSettings(params.featurize.windows, params.featurize.core_features)
+    settings = FeatureSettings(PARAMS.featurize.windows, PARAMS.featurize.core_features)
     with _engine(task) as engine, tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch:
         features = build_features(
             _tables(task),
@@ -151,7 +151,7 @@ def families(task: Task) -> dict[str, Any]:
             Path(scratch) / "features",
             Path(scratch) / "periods",
             engine,
-            params.clock.clock,
+            PARAMS.clock.clock,
             settings,
         )
     return {"features": len(features)}
@@ -160,7 +160,7 @@ def families(task: Task) -> dict[str, Any]:
 def simulated(task: Task) -> dict[str, Any]:
     """Simulate a world of so many ``customers`` and ``weeks``; how many events it has."""
     size, weeks = task["customers"], task["weeks"]
-    settings = world_settings(load_params(), customers=size, weeks=weeks, arrival_weeks=weeks)
+    settings = world_settings(PARAMS, customers=size, weeks=weeks, arrival_weeks=weeks)
     with tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch:
         rows = simulate(settings, Clock(), Path(scratch) / "raw", Path(scratch) / "truth")
     return {"events": sum(rows[name] for name in rows.keys() - {"customers", "truth"})}
@@ -171,7 +171,7 @@ def _tables(task: Task) -> dict[str, Path]:
 
 
 def _engine(task: Task) -> Engine:
-    return open_engine("duckdb", task["threads"], load_params().engine.memory_limit)
+    return open_engine("duckdb", task["threads"], PARAMS.engine.memory_limit)
 
 
 RUNS: dict[str, Callable[[Task], dict[str, Any]]] = {
