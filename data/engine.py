@@ -127,7 +127,6 @@ class DuckDB(Engine):
             temp_directory=self._scratch.name,
             autoinstall_known_extensions="false",
             preserve_insertion_order="false",  # as on Spark: who needs an order asks for it
-            parquet_metadata_cache="true",
         )
         connection.raw_sql("SET TimeZone = 'UTC'")
         super().__init__(connection, threads)

@@ -252,17 +252,14 @@ def _signed_up(path: Path, customers: pa.Array) -> Integers:
 
 
 def _rows(file: pq.ParquetFile, low: str, high: str, name: str) -> pa.Table:
-    """Customers and an instant, of the row groups that hold some from ``low`` to ``high``."""
-    metadata = file.metadata
-    groups = [n for n in range(metadata.num_row_groups) if _overlaps(metadata, n, low, high)]
+    """Customers and an instant, of the row groups that may hold some from ``low`` to ``high``."""
+    column = file.schema_arrow.get_field_index("customer_id")
+    groups = []
+    for group in range(file.num_row_groups):
+        told = file.metadata.row_group(group).column(column).statistics
+        if not (told and told.has_min_max) or (told.min <= high and told.max >= low):
+            groups.append(group)
     return file.read_row_groups(groups, ["customer_id", name], use_threads=False)
-
-
-def _overlaps(metadata: pq.FileMetaData, group: int, low: str, high: str) -> bool:
-    """Whether a row group may hold customers from ``low`` to ``high``."""
-    column = metadata.schema.to_arrow_schema().get_field_index("customer_id")
-    told = metadata.row_group(group).column(column).statistics
-    return not (told and told.has_min_max) or (told.min <= high and told.max >= low)
 
 
 @dataclass

@@ -152,7 +152,7 @@ def measure(
                     folder,
                     [period for period in range(first, last + 1) if period in arrived[name]],
                     partial(expression, _arrived(table, first, last, clock)),
-                    list(dict.fromkeys(["visible_period", *order])),
+                    order,
                 )
                 for first, last in stretches
             ]
@@ -217,7 +217,7 @@ def _outputs(
     """Yield the folder, the order of rows and the expression of each table made of a log."""
     yield (
         target / name,
-        KEY,
+        ("visible_period", *KEY[:-1]),
         partial(
             measures.period_table, name, engine=engine, clock=clock, manifest=manifest, only=only
         ),
@@ -225,7 +225,7 @@ def _outputs(
     if name in EVENTS:
         yield (
             target / (name + EVENTS_SUFFIX),
-            EVENT_ORDER,
+            ("visible_period", *EVENT_ORDER),
             partial(measures.event_table, name, engine=engine, clock=clock),
         )
 
@@ -237,7 +237,7 @@ class _Job:
     folder: Path
     periods: list[int]
     rows: Callable[[], Any]
-    order: list[str]
+    order: tuple[str, ...]
 
     def prepare(self, engine: Engine) -> Callable[[], pa.Table]:
         """Make the query ready to run."""

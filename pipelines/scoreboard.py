@@ -231,13 +231,16 @@ def larger_section(chosen: Mapping[str, Mapping[str, Any]], times: int) -> str:
         "grown with it; parameters as chosen above, first horizon. The survival model is left out:",
         "it takes hours there.",
         "",
-        at_first_label(table, settings),
+        at_first_horizon_tables(table, settings),
     ]
     return "\n".join(text)
 
 
 def more_worlds_section(chosen: Mapping[str, Mapping[str, Any]], times: int, worlds: int) -> str:
-    """Measure what was chosen in other worlds of that size, all of their customers together."""
+    """Measure what was chosen in other worlds of that size, all of their customers together.
+
+    The share of customers that a team can contact is that of the first of them.
+    """
     slow = (survival.NAME, baselines.GRADIENT_BOOSTING)
     rivals = {name: found for name, found in chosen.items() if name not in slow}
     tables, settings = zip(
@@ -251,7 +254,7 @@ def more_worlds_section(chosen: Mapping[str, Mapping[str, Any]], times: int, wor
         "it were one business. Scikit-learn's booster is left out too: it takes as long as all the",
         "others.",
         "",
-        at_first_label(pd.concat(tables, ignore_index=True), settings[0]),
+        at_first_horizon_tables(pd.concat(tables, ignore_index=True), settings[0]),
     ]
     return "\n".join(text)
 
@@ -275,11 +278,9 @@ def larger_table(
         return table, evaluation_settings(params, customers_now())
 
 
-def at_first_label(table: pd.DataFrame, settings: EvaluationSettings) -> str:
-    """The tables of snapshots scored at one horizon."""
-    (label,) = (
-        name.removeprefix("outcome_") for name in table.columns if name.startswith("outcome_")
-    )
+def at_first_horizon_tables(table: pd.DataFrame, settings: EvaluationSettings) -> str:
+    """The tables of snapshots scored at the first horizon."""
+    label = labels(load_params())[0]
     measured = report(table, [label], settings)
     return "\n".join([verdict_table(measured, label), markdown_tables(measured, [label])])
 

@@ -28,7 +28,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
 
 
 def test_ours_and_the_peers_that_live_here_find_the_same_sums(task: dict[str, Any]) -> None:
-    sums = ours.aggregates(task)["sums"]
+    sums = ours.aggregates(task, load_params())["sums"]
     assert len(sums) == 7 * len(sections.WINDOWS)
     assert 0 < sums["cells_1"] < sums["cells_13"]
     assert peers.sql_join(task) == sums
@@ -38,7 +38,7 @@ def test_ours_and_the_peers_that_live_here_find_the_same_sums(task: dict[str, An
 
 def test_a_wrong_window_would_show(task: dict[str, Any]) -> None:
     longer = task | {"period_us": task["period_us"] + 1_000_000 * 3600}
-    assert peers.sql_join(longer) != ours.aggregates(task)["sums"]
+    assert peers.sql_join(longer) != ours.aggregates(task, load_params())["sums"]
 
 
 @pytest.mark.slow
@@ -54,7 +54,7 @@ def test_every_peer_finds_the_same_sums(task: dict[str, Any], name: str) -> None
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     measured = json.loads(done.stdout)
-    assert measured["found"] == ours.aggregates(task)["sums"]
+    assert measured["found"] == ours.aggregates(task, load_params())["sums"]
     assert measured["seconds"] > 0
     assert measured["peak_gib"] > 0
 

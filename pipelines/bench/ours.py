@@ -40,9 +40,8 @@ if TYPE_CHECKING:
     from features.known import Known
     from features.roll import Integers
     from pipelines.bench.peers import Task
+    from pipelines.params import Params
 
-# Read once, as the peers are given theirs, before anything is timed.
-PARAMS = load_params()
 # What the six aggregates need of the periods table.
 MEASURED = ("uses", "seconds", "days", "features", "last_us", "longest_s")
 
@@ -61,7 +60,7 @@ class Laps:
         self._since = now
 
 
-def aggregates(task: Task) -> dict[str, Any]:
+def aggregates(task: Task, params: Params) -> dict[str, Any]:
     """The task of ``pipelines.bench.peers``: six aggregates of every snapshot.
 
     With ``target`` in the task they are also written there, a float32 column each as features are.
@@ -71,10 +70,10 @@ def aggregates(task: Task) -> dict[str, Any]:
     ``sums``, and the seconds of each of the ``stages``.
     """
     windows, laps = tuple(task["windows"]), Laps()
-    clock, settings = PARAMS.clock.clock, FeatureSettings(windows, ())
+    clock, settings = params.clock.clock, FeatureSettings(windows, ())
     sums: dict[str, int] = {}
     with (
-        _engine(task) as engine,
+        _engine(task, params) as engine,
         tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch,
         contextlib.ExitStack() as stack,
     ):
@@ -133,34 +132,37 @@ def _window(known: Known, window: int) -> list[tuple[str, Integers]]:
     ]
 
 
-def measures(task: Task) -> dict[str, Any]:
+def measures(task: Task, params: Params) -> dict[str, Any]:
     """Measure all logs in the folder ``clean``, extending what lies in ``periods`` already."""
-    periods, core = Path(task["periods"]), PARAMS.featurize.core_features
-    with _engine(task) as engine, replaced_folder(periods) as target:
-        measure(_tables(task), target, engine, PARAMS.clock.clock, core, earlier=periods)
+    periods, core = Path(task["periods"]), params.featurize.core_features
+    with _engine(task, params) as engine, replaced_folder(periods) as target:
+        measure(_tables(task), target, engine, params.clock.clock, core, earlier=periods)
     return {}
 
 
-def families(task: Task) -> dict[str, Any]:
+def families(task: Task, params: Params) -> dict[str, Any]:
     """Every feature of every family of the ``snapshots``, from the logs in the folder ``clean``."""
-    settings = FeatureSettings(PARAMS.featurize.windows, PARAMS.featurize.core_features)
-    with _engine(task) as engine, tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch:
+    settings = FeatureSettings(params.featurize.windows, params.featurize.core_features)
+    with (
+        _engine(task, params) as engine,
+        tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch,
+    ):
         features = build_features(
             _tables(task),
             Path(task["snapshots"]),
             Path(scratch) / "features",
             Path(scratch) / "periods",
             engine,
-            PARAMS.clock.clock,
+            params.clock.clock,
             settings,
         )
     return {"features": len(features)}
 
 
-def simulated(task: Task) -> dict[str, Any]:
+def simulated(task: Task, params: Params) -> dict[str, Any]:
     """Simulate a world of so many ``customers`` and ``weeks``; how many events it has."""
     size, weeks = task["customers"], task["weeks"]
-    settings = world_settings(PARAMS, customers=size, weeks=weeks, arrival_weeks=weeks)
+    settings = world_settings(params, customers=size, weeks=weeks, arrival_weeks=weeks)
     with tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch:
         rows = simulate(settings, Clock(), Path(scratch) / "raw", Path(scratch) / "truth")
     return {"events": sum(rows[name] for name in rows.keys() - {"customers", "truth"})}
@@ -170,11 +172,11 @@ def _tables(task: Task) -> dict[str, Path]:
     return {path.stem: path for path in sorted(Path(task["clean"]).glob("*.parquet"))}
 
 
-def _engine(task: Task) -> Engine:
-    return open_engine("duckdb", task["threads"], PARAMS.engine.memory_limit)
+def _engine(task: Task, params: Params) -> Engine:
+    return open_engine("duckdb", task["threads"], params.engine.memory_limit)
 
 
-RUNS: dict[str, Callable[[Task], dict[str, Any]]] = {
+RUNS: dict[str, Callable[[Task, Params], dict[str, Any]]] = {
     "ours": aggregates,
     "measures": measures,
     "families": families,
@@ -184,5 +186,6 @@ RUNS: dict[str, Callable[[Task], dict[str, Any]]] = {
 
 if __name__ == "__main__":
     importlib.import_module("ibis.backends.duckdb")  # imports are not counted
-    chosen, given = RUNS[sys.argv[1]], json.loads(sys.argv[2])
-    sys.stdout.write(json.dumps(measured(lambda: chosen(given))) + "\n")
+    # Nor are the parameters: the peers are given theirs, too.
+    run = partial(RUNS[sys.argv[1]], json.loads(sys.argv[2]), load_params())
+    sys.stdout.write(json.dumps(measured(run)) + "\n")
