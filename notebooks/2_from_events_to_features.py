@@ -13,7 +13,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from features.periods import Periods
 from pipelines.catalog import load_catalog
 from pipelines.params import load_params
 from pipelines.paths import CLEAN, FEATURES, PERIODS, SCORES
@@ -63,7 +65,7 @@ plt.ylabel("uses")
 # mask: bit 0 is the first day of the week.
 
 # %%
-measured = pd.read_parquet(PERIODS / "usage", filters=[("customer_id", "==", customer)])
+measured = Periods(PERIODS).rows("usage", pa.array([customer])).to_pandas()
 measured["active days"] = measured["days"].map(lambda mask: int(mask).bit_count())
 measured[["event_period", "visible_period", "uses", "seconds", "days", "active days"]].tail(8)
 
