@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MICROSECONDS_PER_DAY = 86_400_000_000
-# A day is an odd number of these, and dividing by a power of two is exact in floats.
-_TICK_US = 8_192
-_TICKS_PER_DAY = MICROSECONDS_PER_DAY // _TICK_US
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 # 1970-01-05 was a Monday; negative period numbers before it are as good as any.
 _FIRST_MONDAY_DAY = 4
@@ -84,23 +81,24 @@ class Clock:
         """
         return (instant_us - self.origin_us - 1) // self.period_us + 1
 
-    def day_column(self, instant_us: Any) -> Any:
-        """Day that an instant lies in, closed at 00:00, as an Ibis column; day 0 follows cutoff 0.
-
-        Engines agree on the division of floats alone, so microseconds are cut to ticks (exact) and
-        these to days: right for the years 1900 to 2200, where a division of microseconds by weeks
-        would round the last one of a period up.
-        """
-        past = instant_us - (self.origin_us + 1)
-        return ((past / _TICK_US).floor() / _TICKS_PER_DAY).floor().cast("int64")
-
-    def period_of_day(self, day: Any) -> Any:
-        """Period that a day of ``day_column`` lies in, as an Ibis column."""
-        return (day / self.period_days).floor().cast("int64") + 1
-
     def period_column(self, instant_us: Any) -> Any:
-        """``period_of`` as an Ibis column, exact on every engine."""
-        return self.period_of_day(self.day_column(instant_us))
+        """``period_of`` as an Ibis column, exact on every engine for the years 1700 to 2200.
+
+        Engines agree on the division of floats alone. Below 2**53 microseconds it never rounds up
+        to a whole number: the last microsecond before one is further from it than half a step.
+        """
+        return (self._past(instant_us) / self.period_us).floor().cast("int64")
+
+    def day_column(self, instant_us: Any) -> Any:
+        """Day that an instant lies in, closed at 00:00, likewise.
+
+        Period ``k`` has the days ``k * period_days`` to ``(k + 1) * period_days - 1``.
+        """
+        return (self._past(instant_us) / MICROSECONDS_PER_DAY).floor().cast("int64")
+
+    def _past(self, instant_us: Any) -> Any:
+        """Microseconds since the first instant of period 0, which begins after cutoff -1."""
+        return instant_us - (self.cutoff_us(-1) + 1)
 
     @overload
     def last_cutoff(self, instant_us: int) -> int: ...

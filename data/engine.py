@@ -159,12 +159,15 @@ class DuckDB(Engine):
     def map_blocks(
         self, function: Callable[[Block], pa.Table], blocks: Sequence[Block]
     ) -> Iterator[pa.Table]:
-        """Yield what a function makes of each block; as many at a time as there are threads."""
+        """Yield what a function makes of each block; as many at a time as there are threads.
+
+        One more waits, so that none of them stands still while a table is taken and used.
+        """
         with ThreadPoolExecutor(self.threads) as pool:
             waiting: deque[Future[pa.Table]] = deque()
             for block in blocks:
                 waiting.append(pool.submit(function, block))
-                if len(waiting) >= self.threads:
+                if len(waiting) > self.threads:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

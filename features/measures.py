@@ -106,23 +106,28 @@ def how_many(table: Any, column: str, engine: Engine) -> int:
 def timed(table: Any, engine: Engine, clock: Clock) -> Any:
     """Add ``event_us``, ``day``, ``event_period`` and ``visible_period``."""
     event_us = engine.microseconds(table.event_at)
-    table = table.mutate(event_us=event_us, day=clock.day_column(event_us))
     return table.mutate(
-        event_period=clock.period_of_day(table.day),
+        event_us=event_us,
+        day=clock.day_column(event_us),
+        event_period=clock.period_column(event_us),
         visible_period=clock.period_column(engine.microseconds(table.available_at)),
     )
 
 
-def _bit(place: Any) -> Any:
-    # The cast reaches the SQL: a bare 1 would be shifted in 32 bits by some engines.
-    return ibis.literal(1).cast("int64") << place
-
-
 def _code(column: Any, values: Sequence[str], other: int) -> Any:
     """Place of a value in a literal list; nulls are the empty string."""
+    return _one_of(column, values, range(len(values)), other)
+
+
+def _flag(column: Any, values: Sequence[str], other: int) -> Any:
+    """Bit of a value's place in a literal list; nulls are the empty string."""
+    return _one_of(column, values, [1 << place for place in range(len(values))], other)
+
+
+def _one_of(column: Any, values: Sequence[str], codes: Sequence[int], other: int) -> Any:
     if not values:
         return ibis.literal(other).cast("int64")
-    pairs = [(value, place) for place, value in enumerate(values)]
+    pairs = zip(values, codes, strict=True)
     return column.fill_null("").cases(*pairs, else_=other).cast("int64")
 
 
@@ -145,11 +150,12 @@ Reduction = tuple[str, Any]
 
 def usage_measures(log: Any, clock: Clock, manifest: Manifest) -> dict[str, Reduction]:
     """Measures of the usage log: uses, seconds, microseconds, masks of days and features."""
-    day = log.day - (log.event_period - 1) * clock.period_days
+    # The cast reaches the SQL: a bare 1 would be shifted in 32 bits by some engines.
+    day = ibis.literal(1).cast("int64") << (log.day - log.event_period * clock.period_days)
     # Twice, for SQL's remainder has the sign of the value.
     into_week = ((log.event_us - FIRST_SATURDAY_US) % WEEK_US + WEEK_US) % WEEK_US
     weekend = into_week < 2 * MICROSECONDS_PER_DAY
-    core = log.core_code >= 0
+    core = log.core_flag > 0
     measures: dict[str, Reduction] = {
         "uses": ("sum", _filled(log["count"])),
         "seconds": ("sum", _filled(log.duration_s)),
@@ -158,16 +164,17 @@ def usage_measures(log: Any, clock: Clock, manifest: Manifest) -> dict[str, Redu
         "last_us": ("max", log.event_us),
         "minus_first_us": ("max", -log.event_us),
         "minus_first_core_us": ("max", _when(core, -log.event_us, NOTHING)),
-        "days": ("or", _bit(day)),
-        "features": ("or", _bit(log.feature_code)),
-        "core": ("or", _when(core, _bit(ibis.greatest(log.core_code, 0)))),
+        "days": ("or", day),
+        "features": ("or", log.feature_flag),
+        "core": ("or", log.core_flag),
     }
     for place in range(len(manifest.core_features)):
-        chosen = log.core_code == place
+        chosen = log.core_flag == 1 << place
         measures[f"core_uses_{place}"] = ("sum", _when(chosen, log["count"]))
         measures[f"core_last_us_{place}"] = ("max", _when(chosen, log.event_us, NOTHING))
     for place in range(LEADING):  # always all of them: a later feature adds no column
-        measures[f"uses_{place}"] = ("sum", _when(log.feature_code == place, log["count"]))
+        chosen = log.feature_flag == 1 << place
+        measures[f"uses_{place}"] = ("sum", _when(chosen, log["count"]))
     return measures
 
 
@@ -287,8 +294,8 @@ def period_table(
         # Exports of daily sums hold rows of nothing; they are no use.
         log = log.filter(log["count"] > 0)
         log = log.mutate(
-            feature_code=_code(log.feature, manifest.product_features, OTHER_BIT),
-            core_code=_code(log.feature, manifest.core_features, -1),
+            feature_flag=_flag(log.feature, manifest.product_features, 1 << OTHER_BIT),
+            core_flag=_flag(log.feature, manifest.core_features, 0),
         )
     measures = MEASURES[name](log, clock, manifest)
     if only is not None:

@@ -133,15 +133,17 @@ def measure(
     names = [name for name in MEASURES if name in clean]
     arrived = {name: read_arrivals(clean[name], engine, clock) for name in names}
     stale = {name: _stale(arrived[name], made.arrivals.get(name, {})) for name in names}
+    tables = {name: engine.read(clean[name]) for name in names}
     seen: dict[str, int] = {}
     if "usage" in clean:
-        seen = _features_seen(clean["usage"], made, stale["usage"], arrived["usage"], engine, clock)
+        seen = _features_seen(
+            tables["usage"], made, stale["usage"], arrived["usage"], engine, clock
+        )
         if list(seen)[: len(made.first_seen)] != list(made.first_seen):  # bits are renumbered
             stale["usage"] = set(arrived["usage"])
     manifest = Manifest(tuple(seen), tuple(core_features))
     jobs: list[_Job] = []
-    for name in names:
-        table = engine.read(clean[name])
+    for name, table in tables.items():
         stretches = _stretches(arrived[name], stale[name])
         _keep(name, set(arrived[name]) - stale[name], earlier, target)
         for folder, order, expression in _outputs(name, target, engine, clock, manifest, only):
@@ -166,10 +168,10 @@ def _stale(arrived: Arrivals, made: Arrivals) -> set[int]:
 
 
 def _features_seen(
-    path: Path, made: Made, stale: set[int], arrived: Arrivals, engine: Engine, clock: Clock
+    table: Any, made: Made, stale: set[int], arrived: Arrivals, engine: Engine, clock: Clock
 ) -> dict[str, int]:
     """``first_seen`` of the product's features: where the log has only grown, of its new rows."""
-    table, kept = engine.read(path), arrived.keys() - stale
+    kept = arrived.keys() - stale
     grown = kept and kept == made.arrivals.get("usage", {}).keys()
     if grown and not (stale and min(stale) < max(kept)):
         seen, read, enough = dict(made.first_seen), stale, measures.OTHER_BIT
@@ -266,9 +268,7 @@ def _write_periods(measured: pa.Table, periods: Sequence[int], folder: Path) -> 
     visible = measured["visible_period"].to_numpy()
     for period in periods:
         start, stop = np.searchsorted(visible, [period, period + 1])
-        # Taken, not cut out alone: such a part would be written with some of what follows it.
-        rows = measured.slice(start, stop - start).take(np.arange(stop - start))
-        _write(rows, folder / f"{period}.{FORMAT}")
+        _write(measured.slice(start, stop - start), folder / f"{period}.{FORMAT}")
 
 
 def _write(table: pa.Table, path: Path) -> None:
@@ -279,16 +279,16 @@ def _write(table: pa.Table, path: Path) -> None:
         writer.write_table(narrowed)
 
 
-def _narrowed(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The column as the narrowest integers that hold its values, if it is of integers."""
-    if not pa.types.is_integer(column.type) or column.null_count == len(column):
-        return column
-    ends = pc.min_max(column)
-    for width in WIDTHS:
-        limit = 1 << (width.bit_width - 1)
-        if -limit <= ends["min"].as_py() and ends["max"].as_py() < limit:
-            return column.cast(width, safe=False)
-    return column
+def _narrowed(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """A copy of the column, as the narrowest integers that hold its values if it is of integers."""
+    if pa.types.is_integer(column.type) and column.null_count < len(column):
+        ends = pc.min_max(column)
+        for width in WIDTHS:
+            limit = 1 << (width.bit_width - 1)
+            if -limit <= ends["min"].as_py() and ends["max"].as_py() < limit:
+                return column.cast(width, safe=False)
+    # Not the part cut out itself, which would be written with some of what follows it.
+    return pa.concat_arrays([*column.chunks, pa.array([], column.type)])
 
 
 def _stretches(arrived: Arrivals, stale: set[int]) -> list[tuple[int, int]]:
@@ -323,6 +323,7 @@ class Periods:
             for path in folder.iterdir()
             if path.is_dir()
         }
+        self._opened: dict[Path, pa.Table] = {}
 
     def start(self, name: str) -> int:
         """First period in which any row of the log was visible; 0 for an empty log."""
@@ -351,11 +352,18 @@ class Periods:
     def _of(self, name: str, customers: pa.Array) -> pa.Table:
         """Rows of the customers, in the order of the periods in which they were first visible."""
         low, high = customers[0].as_py(), customers[-1].as_py()
-        parts = [_between(file, low, high) for file in self._files[name]]
+        parts = [_between(self._table(file), low, high) for file in self._files[name]]
         table = pa.concat_tables(parts, promote_options="permissive")
         place = pc.index_in(table["customer_id"], value_set=customers)
         table = table.drop_columns(["customer_id"]).append_column("customer", place.cast("int64"))
         return (table.filter(place.is_valid()) if place.null_count else table).combine_chunks()
+
+    def _table(self, file: Path) -> pa.Table:
+        """All rows of a file, mapped into memory once."""
+        if file not in self._opened:
+            with pa.memory_map(str(file)) as source:
+                self._opened[file] = pa.ipc.open_file(source).read_all()
+        return self._opened[file]
 
 
 def _period(file: Path) -> int:
@@ -363,9 +371,8 @@ def _period(file: Path) -> int:
     return 0 if file.stem == EMPTY else int(file.stem)
 
 
-def _between(file: Path, low: str, high: str) -> pa.Table:
-    """Rows of a file, which is sorted by customer, from the first to the last customer given."""
-    table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+def _between(table: pa.Table, low: str, high: str) -> pa.Table:
+    """Rows of a table, which is sorted by customer, from the first to the last customer given."""
     ids, text = table["customer_id"], methodcaller("as_py")
     start = bisect_left(ids, low, key=text)
     return table.slice(start, bisect_right(ids, high, key=text) - start)

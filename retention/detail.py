@@ -134,8 +134,8 @@ def _weeks(
     for name, log in logs.items():
         if name == "tickets":
             continue
-        day = clock.day_column(engine.microseconds(log.event_at))
-        rows = log.mutate(day=day, period=clock.period_of_day(day))
+        event_us = engine.microseconds(log.event_at)
+        rows = log.mutate(day=clock.day_column(event_us), period=clock.period_column(event_us))
         rows = rows.filter(rows.period > cutoff - PERIODS)
         frame = frame.join(_BY_PERIOD[name](rows).set_index(["customer_id", "period"]))
         columns = _COLUMNS[name]

@@ -121,6 +121,20 @@ def test_periods_are_the_same(
     both(raw, name, (engine, spark), make, KEY)
 
 
+def test_the_clock_is_exact_at_every_cutoff(tmp_path: Path, spark: Engine) -> None:
+    edges = CLOCK.cutoff_us(np.arange(-14_000, 12_000))  # of the years 1701 to 2199
+    instants = np.concatenate([edges - 1, edges, edges + 1])
+    write_table(pa.table({"us": instants}), tmp_path / "us.parquet")
+    table = spark.read(tmp_path / "us.parquet")
+    asked = table.select("us", period=CLOCK.period_column(table.us), day=CLOCK.day_column(table.us))
+    found = spark.to_arrow(asked.order_by("us"))
+    instants = found["us"].to_numpy()
+    assert np.array_equal(found["period"].to_numpy(), CLOCK.period_of(instants))
+    days = Clock(CLOCK.anchor_weekday, 1)
+    first_day = 7 - days.period_of(CLOCK.cutoff_us(0) + 1)
+    assert np.array_equal(found["day"].to_numpy(), days.period_of(instants) + first_day)
+
+
 @pytest.mark.parametrize("name", list(EVENTS))
 def test_events_are_the_same(name: str, raw: Path, engine: Engine, spark: Engine) -> None:
     def make(table: Any, engine: Engine) -> Any:

@@ -27,7 +27,6 @@ from data.files import replaced_folder
 from data.sources.simulated import simulate
 from features.build import BlockFeatures, build_features, customer_blocks
 from features.declare import FeatureSettings
-from features.derive import bit_count
 from features.engagement import daily
 from features.periods import Periods, measure
 from pipelines.bench.peers import SECOND, measured
@@ -125,7 +124,7 @@ def _window(known: Known, window: int) -> list[tuple[str, Integers]]:
         (f"uses_{window}", usage.sum("uses", window)),
         (f"seconds_{window}", usage.sum("seconds", window)),
         (f"active_days_{window}", usage.sum(known.once(daily), window)),
-        (f"features_{window}", bit_count(usage, "features", window).astype(np.int64)),
+        (f"features_{window}", np.bitwise_count(usage.bits("features", window)).astype(np.int64)),
         (f"last_use_s_{window}", np.where(used, last // SECOND, 0)),
         (f"longest_s_{window}", np.maximum(usage.max("longest_s", window), 0)),
         (f"cells_{window}", used.astype(np.int64)),
