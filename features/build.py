@@ -222,9 +222,9 @@ def _snapshots(path: Path, low: str, high: str) -> tuple[pa.Array, Integers, Int
     -------
     The customers in order; of each snapshot the place among them and the cutoff, sorted by both.
     """
-    with pq.ParquetFile(path, read_dictionary=["customer_id"]) as file:
+    with pq.ParquetFile(path, read_dictionary=_coded(path)) as file:
         rows = _rows(file, low, high, "cutoff")
-    coded = rows["customer_id"].unify_dictionaries().combine_chunks()
+    coded = rows["customer_id"].dictionary_encode().unify_dictionaries().combine_chunks()
     ids, cutoff = coded.dictionary, integers(rows["cutoff"].cast(pa.int64()))
     inside = np.flatnonzero(pc.and_(pc.greater_equal(ids, low), pc.less_equal(ids, high)))
     inside = inside[pc.sort_indices(ids.take(inside))]
@@ -249,6 +249,15 @@ def _signed_up(path: Path, customers: pa.Array) -> Integers:
     signed_up = np.full(len(customers), NOTHING)
     signed_up[place.filter(there)] = integers(rows["signed_up_at"].cast(pa.int64()).filter(there))
     return signed_up
+
+
+def _coded(path: Path) -> list[str]:
+    """Name the customers if they can be read as codes; Arrow makes none of delta encodings."""
+    metadata, name = pq.read_metadata(path), "customer_id"
+    column = metadata.schema.to_arrow_schema().get_field_index(name)
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    encodings = {encoding for group in groups for encoding in group.column(column).encodings}
+    return [] if any(encoding.startswith("DELTA") for encoding in encodings) else [name]
 
 
 def _rows(file: pq.ParquetFile, low: str, high: str, name: str) -> pa.Table:

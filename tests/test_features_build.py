@@ -273,6 +273,8 @@ def test_one_thread_or_two_blocks_of_any_size_order_of_rows_same_bytes(
         {"row_group_size": 7},
         {"row_group_size": 7, "write_statistics": False},
         {"use_dictionary": False},
+        {"use_dictionary": False, "column_encoding": {"customer_id": "DELTA_LENGTH_BYTE_ARRAY"}},
+        {"use_dictionary": False, "column_encoding": {"customer_id": "DELTA_BYTE_ARRAY"}},
     ],
 )
 @pytest.mark.parametrize("shuffled", [False, True])

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from data.arrivals import arrivals, write_arrivals
 from data.contracts import INSTANT
+from data.engine import PARQUET
 from data.files import replaced, replaced_folder
 from data.quality import QualitySettings, validate
 from data.sources.simulated import simulate
@@ -128,7 +129,7 @@ def _write(rows: Any, path: Path, engine: Engine) -> None:
     """Write rows in the order in which they come."""
     engine.connection.raw_sql("SET preserve_insertion_order = true")
     with replaced(path) as temporary:
-        engine.connection.to_parquet(rows, str(temporary), COMPRESSION="zstd")
+        engine.connection.to_parquet(rows, str(temporary), **PARQUET)
 
 
 def snapshots(of: World, cutoffs: int, params: Params) -> Path:
