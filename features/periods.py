@@ -323,7 +323,6 @@ class Periods:
             for path in folder.iterdir()
             if path.is_dir()
         }
-        self._opened: dict[Path, pa.Table] = {}
 
     def start(self, name: str) -> int:
         """First period in which any row of the log was visible; 0 for an empty log."""
@@ -352,18 +351,11 @@ class Periods:
     def _of(self, name: str, customers: pa.Array) -> pa.Table:
         """Rows of the customers, in the order of the periods in which they were first visible."""
         low, high = customers[0].as_py(), customers[-1].as_py()
-        parts = [_between(self._table(file), low, high) for file in self._files[name]]
+        parts = [_between(file, low, high) for file in self._files[name]]
         table = pa.concat_tables(parts, promote_options="permissive")
         place = pc.index_in(table["customer_id"], value_set=customers)
         table = table.drop_columns(["customer_id"]).append_column("customer", place.cast("int64"))
         return (table.filter(place.is_valid()) if place.null_count else table).combine_chunks()
-
-    def _table(self, file: Path) -> pa.Table:
-        """All rows of a file, mapped into memory once."""
-        if file not in self._opened:
-            with pa.memory_map(str(file)) as source:
-                self._opened[file] = pa.ipc.open_file(source).read_all()
-        return self._opened[file]
 
 
 def _period(file: Path) -> int:
@@ -371,8 +363,10 @@ def _period(file: Path) -> int:
     return 0 if file.stem == EMPTY else int(file.stem)
 
 
-def _between(table: pa.Table, low: str, high: str) -> pa.Table:
-    """Rows of a table, which is sorted by customer, from the first to the last customer given."""
+def _between(file: Path, low: str, high: str) -> pa.Table:
+    """Rows of a file, which is sorted by customer, from the first to the last customer given."""
+    # Mapped for these rows alone: what stays mapped counts as memory, the whole log in the end.
+    table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
     ids, text = table["customer_id"], methodcaller("as_py")
     start = bisect_left(ids, low, key=text)
     return table.slice(start, bisect_right(ids, high, key=text) - start)
