@@ -48,6 +48,8 @@ class Clone:
                 shutil.copy2(ROOT / name, folder / name)
         self.set({})
         self.git("init", "--quiet")
+        self.git("config", "user.name", "Tester")  # DVC asks git for it, too
+        self.git("config", "user.email", "tester@example.com")
         self.commit()
 
     def set(self, overrides: Mapping[str, Any]) -> Project:
@@ -60,8 +62,7 @@ class Clone:
         self.dvc("checkout", "--force")
 
     def git(self, *arguments: str) -> str:
-        identity = ("-c", "user.name=Tester", "-c", "user.email=tester@example.com")
-        return self._run("git", *identity, *arguments).stdout
+        return self._run("git", *arguments).stdout
 
     def commit(self) -> None:
         self.git("add", "--all")
