@@ -222,7 +222,8 @@ def _snapshots(path: Path, low: str, high: str) -> tuple[pa.Array, Integers, Int
     -------
     The customers in order; of each snapshot the place among them and the cutoff, sorted by both.
     """
-    with pq.ParquetFile(path, read_dictionary=_coded(path)) as file:
+    metadata = pq.read_metadata(path)
+    with pq.ParquetFile(path, metadata=metadata, read_dictionary=_coded(metadata)) as file:
         rows = _rows(file, low, high, "cutoff")
     coded = rows["customer_id"].dictionary_encode().unify_dictionaries().combine_chunks()
     ids, cutoff = coded.dictionary, integers(rows["cutoff"].cast(pa.int64()))
@@ -251,13 +252,13 @@ def _signed_up(path: Path, customers: pa.Array) -> Integers:
     return signed_up
 
 
-def _coded(path: Path) -> list[str]:
+def _coded(metadata: pq.FileMetaData) -> list[str]:
     """Name the customers if they can be read as codes; Arrow makes none of delta encodings."""
-    metadata, name = pq.read_metadata(path), "customer_id"
-    column = metadata.schema.to_arrow_schema().get_field_index(name)
+    column = metadata.schema.to_arrow_schema().get_field_index("customer_id")
     groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
     encodings = {encoding for group in groups for encoding in group.column(column).encodings}
-    return [] if any(encoding.startswith("DELTA") for encoding in encodings) else [name]
+    delta = any(encoding.startswith("DELTA") for encoding in encodings)
+    return [] if delta else ["customer_id"]
 
 
 def _rows(file: pq.ParquetFile, low: str, high: str, name: str) -> pa.Table:

@@ -151,7 +151,7 @@ Reduction = tuple[str, Any]
 def usage_measures(log: Any, clock: Clock, manifest: Manifest) -> dict[str, Reduction]:
     """Measures of the usage log: uses, seconds, microseconds, masks of days and features."""
     # The cast reaches the SQL: a bare 1 would be shifted in 32 bits by some engines.
-    day = ibis.literal(1).cast("int64") << (log.day - log.event_period * clock.period_days)
+    days = ibis.literal(1).cast("int64") << (log.day - log.event_period * clock.period_days)
     # Twice, for SQL's remainder has the sign of the value.
     into_week = ((log.event_us - FIRST_SATURDAY_US) % WEEK_US + WEEK_US) % WEEK_US
     weekend = into_week < 2 * MICROSECONDS_PER_DAY
@@ -164,7 +164,7 @@ def usage_measures(log: Any, clock: Clock, manifest: Manifest) -> dict[str, Redu
         "last_us": ("max", log.event_us),
         "minus_first_us": ("max", -log.event_us),
         "minus_first_core_us": ("max", _when(core, -log.event_us, NOTHING)),
-        "days": ("or", day),
+        "days": ("or", days),
         "features": ("or", log.feature_flag),
         "core": ("or", log.core_flag),
     }
