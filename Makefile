@@ -123,8 +123,7 @@ bench: setup $(VENV)-bench/.installed ## Measure speed and memory; results in re
 
 .PHONY: clean
 clean: ## Remove what the pipeline wrote (not the released lists nor mlflow.db)
-	rm -rf data/raw data/truth data/clean data/quarantine data/snapshots data/periods data/features \
-		data/model data/backtest data/scores reports
+	git clean -fdqX data reports build
 
 .PHONY: help
 help: ## Print this

@@ -18,6 +18,7 @@ from data.contracts import INSTANT
 from data.files import replaced, write_text
 from data.progress import progress
 from features.catalog import as_json, columns
+from features.declare import CATALOG_FILE, FEATURES_FILE
 from features.known import Known, integers
 from features.measures import EVENTS, MEASURES
 from features.periods import Periods, measure
@@ -44,8 +45,6 @@ BLOCK_SNAPSHOTS = 250_000
 # Snapshots of a block that are computed at a time, so that columns stay in the processor's cache
 # and their memory is used again.
 PART_SNAPSHOTS = 65_536
-FEATURES_FILE = "features.parquet"
-CATALOG_FILE = "catalog.json"
 
 
 def build_features(

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
 
+# What ``features.build`` writes: the matrix, and what its columns say about themselves.
+FEATURES_FILE = "features.parquet"
+CATALOG_FILE = "catalog.json"
+
 Unit = Literal[
     "days", "whole_days", "lasting", "hours", "minutes", "weeks", "count", "cents", "share",
     "multiple", "ratio", "slope", "flag", "score",

@@ -10,7 +10,7 @@ are those of a rebuild.
 from __future__ import annotations
 
 import hashlib
-import inspect
+import importlib.metadata
 import json
 import logging
 import os
@@ -26,12 +26,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data import clock as clock_module
-from data import contracts
 from data.arrivals import from_json, read_arrivals, to_json
 from data.files import replaced, write_text
+from data.imports import code_digests
 from data.progress import progress
-from features import measures, phrases
+from features import measures
 from features.known import integers
 from features.measures import EVENT_ORDER, EVENTS, KEY, MEASURES, Manifest
 
@@ -60,45 +59,62 @@ EMPTY = "empty"
 
 
 @dataclass(frozen=True)
-class Made:
+class PeriodsManifest:
     """What a folder of periods tables was made from.
 
     Parameters
     ----------
-    by
-        Digest of the code, the clock, the core features and the writer of the files.
+    key
+        Digest of all but the rows that decides the bytes, see ``cache_key``.
     arrivals
         Log to the arrivals of each period that a file of it holds.
     first_seen
         Values of ``usage.feature`` and when each could first be known, see ``measures.first_seen``.
     """
 
-    by: str
+    key: str
     arrivals: dict[str, Arrivals]
     first_seen: dict[str, int]
 
     @classmethod
-    def of(cls, folder: Path) -> Made | None:
+    def of(cls, folder: Path) -> PeriodsManifest | None:
         """Read what an earlier run left; None where there is nothing (sound) to extend."""
         try:
             stored = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
-            return cls(stored["by"], from_json(stored["arrivals"]), stored["first_seen"])
+            return cls(stored["key"], from_json(stored["arrivals"]), stored["first_seen"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def write(self, folder: Path) -> None:
         """Write it into the folder."""
         arrived = to_json(self.arrivals)
-        stored = {"by": self.by, "arrivals": arrived, "first_seen": self.first_seen}
+        stored = {"key": self.key, "arrivals": arrived, "first_seen": self.first_seen}
         write_text(json.dumps(stored, indent=1) + "\n", folder / MANIFEST_FILE)
 
 
-def made_by(clock: Clock, core_features: Sequence[str], only: Collection[str] | None = None) -> str:
-    """Digest of everything but the rows that decides the bytes of the periods tables."""
+# Libraries that write the bytes: what runs lower(), a regex or floor, and what writes the files.
+WRITERS = ("duckdb", "ibis-framework", "numpy", "pyarrow", "pyspark")
+
+
+def cache_key(
+    clock: Clock, core_features: Sequence[str], only: Collection[str] | None = None
+) -> str:
+    """Digest of everything but the rows that decides the bytes of the periods tables.
+
+    All the code that this module can load is in it, so that no fix is ever passed over.
+    """
     parts = [repr(clock), repr(tuple(core_features)), repr(only and sorted(only))]
-    parts += [pa.__version__, FORMAT, repr(WIDTHS)]
-    parts += [inspect.getsource(module) for module in (clock_module, contracts, measures, phrases)]
+    parts += [FORMAT, repr(WIDTHS), repr(code_digests(__name__))]
+    parts += [f"{name} {_version(name)}" for name in WRITERS]
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
+
+
+def _version(package: str) -> str:
+    """Version of an installed package; empty where it is not installed, as Spark may not be."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def measure(
@@ -126,10 +142,10 @@ def measure(
     only
         Measures to take; None takes all that features read.
     """
-    by = made_by(clock, core_features, only)
-    made = Made.of(earlier) if earlier else None
-    if made is None or made.by != by:
-        made = Made(by, {}, {})
+    key = cache_key(clock, core_features, only)
+    made = PeriodsManifest.of(earlier) if earlier else None
+    if made is None or made.key != key:
+        made = PeriodsManifest(key, {}, {})
     names = [name for name in MEASURES if name in clean]
     arrived = {name: read_arrivals(clean[name], engine, clock) for name in names}
     stale = {name: _stale(arrived[name], made.arrivals.get(name, {})) for name in names}
@@ -159,7 +175,7 @@ def measure(
                 for first, last in stretches
             ]
     _measure(jobs, engine)
-    Made(by, arrived, seen).write(target)
+    PeriodsManifest(key, arrived, seen).write(target)
 
 
 def _stale(arrived: Arrivals, made: Arrivals) -> set[int]:
@@ -168,7 +184,12 @@ def _stale(arrived: Arrivals, made: Arrivals) -> set[int]:
 
 
 def _features_seen(
-    table: Any, made: Made, stale: set[int], arrived: Arrivals, engine: Engine, clock: Clock
+    table: Any,
+    made: PeriodsManifest,
+    stale: set[int],
+    arrived: Arrivals,
+    engine: Engine,
+    clock: Clock,
 ) -> dict[str, int]:
     """``first_seen`` of the product's features: where the log has only grown, of its new rows."""
     kept = arrived.keys() - stale

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from data.contracts import CAUSES
-from features.build import CATALOG_FILE
-from features.declare import from_json
+from features.declare import CATALOG_FILE, from_json
 from pipelines.paths import FEATURES
 
 if TYPE_CHECKING:

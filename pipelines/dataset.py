@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from data.errors import BadInputError
 from data.hashing import stable_hash
+from features.declare import FEATURES_FILE
 from models.dataset import UNKNOWN, RiskData, outcome_codes
 from models.split import rolling_blocks
 from pipelines.paths import FEATURES, SNAPSHOTS
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("dataset")
 KEYS = ("customer_id", "cutoff")
 _BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
-FEATURE_TABLE = FEATURES / "features.parquet"
+FEATURE_TABLE = FEATURES / FEATURES_FILE
 
 
 def load_outcomes(labels: tuple[str, ...]) -> tuple[pa.Table, NDArray[np.int8], pa.ChunkedArray]:

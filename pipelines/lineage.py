@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from data.imports import code_digests
 from models.boosters import model_digest
 from pipelines.paths import CLEAN, FEATURES, LOCK_FILE, MODEL, REPORTS, SNAPSHOTS, TUNED_FILE
 
@@ -57,17 +58,16 @@ def lineage(params: Params) -> dict[str, str]:
 
 
 def configuration_digest(params: Params) -> str:
-    """Digest of what shapes a model beside the data: parameters, and the code that DVC locked.
+    """Digest of what shapes a model beside the data: parameters, and the code that runs.
 
     Two states with the same digest differ in their rows alone: one is a refresh of the other. The
     newest cutoff, the test weeks and the memory shape no model; what ``tune`` found does.
     """
     code = {
-        dep["path"]: dep.get("md5")
-        for name, stage in _locked_stages().items()
-        for dep in stage.get("deps", [])
-        if name in SHAPING_STAGES and dep["path"].startswith(SHAPING_ROOMS)
-        if dep["path"].endswith(".py")
+        path: digest
+        for stage in SHAPING_STAGES
+        for path, digest in code_digests(f"pipelines.{stage}").items()
+        if path.startswith(SHAPING_ROOMS)
     }
     values = params.model_dump(mode="json", include={"clock", "snapshot", "featurize", "train"})
     del values["snapshot"]["as_of"]

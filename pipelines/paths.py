@@ -19,6 +19,8 @@ SCORES = Path("data/scores")
 # Tracked by git: the promoted model.
 CHAMPION = Path("champion")
 REPORTS = Path("reports")
+# What each stage runs, listed by the stage `code`.
+CODE = Path("build/code")
 # What was handed out: no stage writes here.
 LISTS = Path("lists")
 # Broken rows of a run that stopped: the quarantine stays that of the last run that went well.
@@ -27,6 +29,7 @@ REFUSED = REPORTS / "refused"
 # What the stage `tune` found: `lightgbm` (empty: the parameters in use stand) and all `trials`.
 TUNED_FILE = REPORTS / "tuning.json"
 PARAMS_FILE = Path("params.yaml")
+PIPELINE_FILE = Path("dvc.yaml")
 LOCK_FILE = Path("dvc.lock")
 
 

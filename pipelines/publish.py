@@ -13,7 +13,7 @@ import yaml
 
 from data.contracts import CAUSES
 from data.files import replaced_folder, write_text
-from features.build import CATALOG_FILE
+from features.declare import CATALOG_FILE
 from models.attainable import ORACLE
 from models.boosters import load_model
 from models.drift import LARGE

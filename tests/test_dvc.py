@@ -32,7 +32,6 @@ OULAD = (
     "train.min_events=30",
     "score.contact_cost=0",
 )
-NOTHING = "Data and pipelines are up to date."
 
 
 class Clone:
@@ -134,7 +133,6 @@ def clone(first_run: Clone) -> Iterator[Clone]:
 def test_a_second_run_runs_nothing_and_logs_nothing(clone: Clone) -> None:
     assert clone.mlflow_runs() == 1
     said = clone.dvc("repro")
-    assert NOTHING in said
     assert stages_run(said) == []
     assert clone.mlflow_runs() == 1
     assert clone.git("status", "--porcelain") == ""
@@ -172,7 +170,7 @@ def test_an_experiment_runs_what_it_changes_and_can_be_compared(clone: Clone) ->
     shutil.rmtree(clone / "plots-page")
     clone.restore()
     assert json.loads((clone / "reports/metrics.json").read_text()) == before
-    assert NOTHING in clone.dvc("repro")
+    assert stages_run(clone.dvc("repro")) == []
 
 
 def test_new_rows_of_a_folder_outside_alone_make_it_run(clone: Clone, tmp_path: Path) -> None:
@@ -180,7 +178,7 @@ def test_new_rows_of_a_folder_outside_alone_make_it_run(clone: Clone, tmp_path: 
     shutil.copytree(clone / "data/raw", logs)
     clone.set({"ingest.source": "files", "ingest.path": logs})
     assert stages_run(clone.dvc("repro", "validate")) == ["ingest", "validate"]
-    assert NOTHING in clone.dvc("repro", "validate")
+    assert stages_run(clone.dvc("repro", "validate")) == []
     usage = pq.read_table(logs / "usage.parquet")
     clean = pq.read_table(clone / "data/clean/usage.parquet")
     new = [clean.slice(0, 1).to_pylist()[0] | {"event_id": "new"}]
@@ -189,7 +187,7 @@ def test_new_rows_of_a_folder_outside_alone_make_it_run(clone: Clone, tmp_path: 
     assert stages_run(clone.dvc("repro", "validate")) == ["ingest", "validate"]
     after = pq.read_table(clone / "data/clean/usage.parquet")
     assert set(after["event_id"].to_pylist()) - set(clean["event_id"].to_pylist()) == {"new"}
-    assert NOTHING in clone.dvc("repro", "validate")
+    assert stages_run(clone.dvc("repro", "validate")) == []
 
 
 def test_a_stage_that_fails_leaves_earlier_outputs_in_place(clone: Clone) -> None:
@@ -204,7 +202,7 @@ def test_a_stage_that_fails_leaves_earlier_outputs_in_place(clone: Clone) -> Non
     assert "Traceback" not in failed.stderr
     assert project.bytes_below("data", "reports") == before
     clone.restore()
-    assert NOTHING in clone.dvc("repro")
+    assert stages_run(clone.dvc("repro")) == []
 
 
 def test_a_week_later_the_last_list_is_as_it_was_and_everyone_on_it_accounted_for(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import importlib.metadata
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,13 +19,12 @@ from random_logs import END_US, START_US, random_logs
 from data.arrivals import ARRIVALS_FILE, arrivals, read_arrivals, write_arrivals
 from data.clock import Clock
 from data.contracts import INSTANT
+from data.imports import reached, source_of
 from features import periods
 from features.measures import EVENT_ORDER, KEY, MEASURES, OTHER_BIT, first_seen
 from features.periods import FORMAT, Periods, measure
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from data.engine import Engine
 
 CLOCK = Clock()
@@ -203,7 +204,7 @@ def test_features_are_numbered_as_by_a_look_at_the_whole_log(
     column = usage.column_names.index("feature")
     usage = usage.set_column(column, usage.schema.field(column), pa.array(name))
     folder = measured({"usage": usage}, tmp_path / "numbered", engine)
-    made = periods.Made.of(folder)
+    made = periods.PeriodsManifest.of(folder)
     assert made is not None
     table = engine.read(tmp_path / "numbered" / "clean" / "usage.parquet")
     assert list(made.first_seen.items()) == list(first_seen(table, "feature", engine).items())
@@ -214,12 +215,50 @@ def test_other_core_features_or_a_damaged_manifest_force_a_rebuild(
 ) -> None:
     other = measured(LOGS, tmp_path / "other", engine, whole, core=("export",))
     assert not kept(other, whole)
-    (other / periods.MANIFEST_FILE).write_text('{"by": "')
+    (other / periods.MANIFEST_FILE).write_text('{"key": "')
     again = measured(LOGS, tmp_path / "again", engine, other, core=("export",))
     assert not kept(again, other)
     assert (again / "usage" / f"{LAST}.{FORMAT}").read_bytes() == (
         other / "usage" / f"{LAST}.{FORMAT}"
     ).read_bytes()
+
+
+@pytest.mark.parametrize("module", sorted(reached("features.periods")))
+def test_a_change_in_any_module_that_can_change_a_measure_changes_the_key(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = periods.cache_key(CLOCK, CORE)
+    changed = source_of(module)
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b"#" * (path == changed))
+    assert periods.cache_key(CLOCK, CORE) != before
+
+
+@pytest.mark.parametrize("library", periods.WRITERS)
+def test_another_version_of_a_library_changes_the_key(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = periods.cache_key(CLOCK, CORE)
+    version = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: "0.0" if name == library else version(name)
+    )
+    assert periods.cache_key(CLOCK, CORE) != before
+
+
+def test_a_changed_key_measures_every_period_again(
+    whole: Path, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(periods, "_version", lambda _: "0.0")
+    again = measured(LOGS, tmp_path / "again", engine, whole)
+    assert not kept(again, whole)
+
+
+def test_what_decides_a_measure_is_among_the_modules_of_the_key() -> None:
+    assert {
+        "data.arrivals", "data.clock", "data.contracts", "data.engine", "data.spark",
+        "features.measures", "features.periods", "features.phrases",
+    } <= reached("features.periods")  # fmt: skip
 
 
 def test_customers_are_read_in_the_declared_orders(whole: Path) -> None:

@@ -1,0 +1,91 @@
+"""What a module runs: the modules of this project that it can load, and digests of their code.
+
+DVC, the cache of the measures and the record of a model ask here, so that all three mean the same
+by "the code has changed".
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+
+
+@cache
+def source_of(module: str) -> Path | None:
+    """File of a module of this project by its dotted name; None for other names."""
+    place = ROOT.joinpath(*module.split("."))
+    for path in (place.with_suffix(".py"), place / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Names in the imports of a module that can run, wherever they stand in it.
+
+    Of ``from data import clock`` both ``data`` and ``data.clock`` are named; what stands under
+    ``if TYPE_CHECKING`` never runs.
+
+    Raises
+    ------
+    ValueError
+        If the module imports relatively.
+    """
+    path = source_of(module)
+    if path is None:
+        return frozenset()
+    names: set[str] = set()
+    for node in _running(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            if node.level or node.module is None:
+                raise ValueError(f"{module} imports relatively: name the package.")
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(names)
+
+
+def _running(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield all nodes but those under ``if TYPE_CHECKING``."""
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        for child in node.orelse:
+            yield from _running(child)
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _running(child)
+
+
+def reached(*modules: str) -> frozenset[str]:
+    """Modules of this project that importing and running some modules can load, with these."""
+    seen: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module in seen or source_of(module) is None:
+            continue
+        seen.add(module)
+        packages = module.split(".")[:-1]
+        waiting += imports(module)
+        waiting += [".".join(packages[:depth]) for depth in range(1, len(packages) + 1)]
+    return frozenset(seen)
+
+
+def code_digests(*modules: str) -> dict[str, str]:
+    """MD5 of each file that some modules can load, by its path from the project's folder."""
+    paths = {path for name in reached(*modules) if (path := source_of(name)) is not None}
+    return {
+        path.relative_to(ROOT).as_posix(): hashlib.md5(  # which file changed, not a secret
+            path.read_bytes(), usedforsecurity=False
+        ).hexdigest()
+        for path in sorted(paths)
+    }
