@@ -27,7 +27,7 @@ export CHECK_PYTHON
 list: setup ## Run the pipeline and print the top of the weekly list (what `make` alone does)
 	@python -m pipelines.params
 	dvc repro
-	@python -m pipelines.summary
+	@python -m pipelines.commands.summary
 
 .PHONY: setup
 setup: $(VENV)/.installed ## Install what the pipeline needs into .venv
@@ -73,7 +73,7 @@ publish: setup ## Log this pipeline state to MLflow if it is new (FORCE=1: even 
 
 .PHONY: promote
 promote: setup ## Let the gate decide on a run (RUN=its id; FORCE="a reason" overrules it)
-	@python -m pipelines.promote --run "$${RUN:-}" $${FORCE:+--force "$$FORCE"}
+	@python -m pipelines.commands.promote --run "$${RUN:-}" $${FORCE:+--force "$$FORCE"}
 
 .PHONY: ui
 ui: setup ## Open the MLflow UI on 127.0.0.1 (PORT=5000)
@@ -85,41 +85,41 @@ screenshots: $(VENV)/.installed-dev ## Take the pictures of docs/reviewing.md an
 
 .PHONY: simulate
 simulate: setup ## Write a simulated world to tmp/simulated (CUSTOMERS=1000000 WEEKS=104)
-	python -m pipelines.simulate $(if $(CUSTOMERS),--customers $(CUSTOMERS)) $(if $(WEEKS),--weeks $(WEEKS))
+	python -m pipelines.commands.simulate $(if $(CUSTOMERS),--customers $(CUSTOMERS)) $(if $(WEEKS),--weeks $(WEEKS))
 
 .PHONY: week
 week: setup ## Let the simulated world live on for one week; then run make again
-	@python -m pipelines.week
+	@python -m pipelines.commands.advance_week
 
 .PHONY: release
 release: setup ## Hand the list out: append it to lists/, for good
-	@python -m pipelines.release
+	@python -m pipelines.commands.release
 
 .PHONY: weekly
 weekly: setup ## New rows in, the pipeline, the list handed out (BRING='command that brings rows')
-	@python -m pipelines.weekly $(if $(BRING),--bring '$(BRING)')
+	@python -m pipelines.commands.monday $(if $(BRING),--bring '$(BRING)')
 
-.venv-survival: pipelines/bench/requirements-survival.txt
+.venv-survival: studies/bench/requirements-survival.txt
 	$(PYTHON) -m venv $@
 	$@/bin/python -m pip install --disable-pip-version-check --requirement $<
 	@touch $@
 
 .PHONY: scoreboard
 scoreboard: setup .venv-survival ## Compare the model with tuned rivals (OULAD=folder TRIALS=8; three hours, 14 GB)
-	python -m pipelines.scoreboard $(if $(OULAD),--oulad $(OULAD)) $(if $(TRIALS),--trials $(TRIALS))
+	python -m studies.scoreboard $(if $(OULAD),--oulad $(OULAD)) $(if $(TRIALS),--trials $(TRIALS))
 
 .PHONY: ceiling
 ceiling: setup ## Measure the observable ceiling of the simulated world anew (an hour, 10 GB)
-	python -m pipelines.ceiling
+	python -m studies.ceiling
 
-$(VENV)-bench/.installed: pipelines/bench/requirements.txt
+$(VENV)-bench/.installed: studies/bench/requirements.txt
 	$(PYTHON) -m venv $(VENV)-bench
 	$(VENV)-bench/bin/python -m pip install --disable-pip-version-check --requirement $<
 	@touch $@
 
 .PHONY: bench
 bench: setup $(VENV)-bench/.installed ## Measure speed and memory; results in reports/bench (FULL=1: all sizes, hours)
-	python -m pipelines.bench $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY))
+	python -m studies.bench $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: clean
 clean: ## Remove what the pipeline wrote (not the released lists nor mlflow.db)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
+from data.atomic import write_text
 from data.engine import total
-from data.files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

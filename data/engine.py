@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import ibis
 
-from data.files import replaced
+from data.atomic import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 ROOT = Path(__file__).parent.parent
 
@@ -56,12 +56,12 @@ def imports(module: str) -> frozenset[str]:
 
 def _running(node: ast.AST) -> Iterator[ast.AST]:
     """Yield all nodes but those under ``if TYPE_CHECKING``."""
+    children: Iterable[ast.AST] = ast.iter_child_nodes(node)
     if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-        for child in node.orelse:
-            yield from _running(child)
-        return
-    yield node
-    for child in ast.iter_child_nodes(node):
+        children = node.orelse
+    else:
+        yield node
+    for child in children:
         yield from _running(child)
 
 

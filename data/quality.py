@@ -24,10 +24,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.arrivals import arrivals, write_arrivals
+from data.atomic import replaced_folder, write_table, write_text
 from data.clock import EPOCH, Clock
 from data.contracts import BILLING_INTERVALS, CAUSES, CUSTOMERS, LOGS, PRIORITIES, TABLES, Table
 from data.errors import BadInputError
-from data.files import replaced_folder, write_table, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

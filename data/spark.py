@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 import ibis
 import pyarrow as pa
 
+from data.atomic import replaced
 from data.engine import Block, Engine
 from data.errors import BadInputError
-from data.files import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

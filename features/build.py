@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from data.atomic import replaced, write_text
 from data.contracts import INSTANT
-from data.files import replaced, write_text
 from data.progress import progress
 from features.catalog import as_json, columns
 from features.declare import CATALOG_FILE, FEATURES_FILE

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.atomic import write_text
 from data.clock import Clock
 from data.contracts import TABLES
-from data.files import write_text
 from features import engagement, lifecycle, payments, support
 from features.declare import REASON_GROUPS, UNITS, Feature, FeatureSettings
 

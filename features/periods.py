@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.arrivals import from_json, read_arrivals, to_json
-from data.files import replaced, write_text
+from data.atomic import replaced, write_text
 from data.imports import code_digests
 from data.progress import progress
 from features import measures

@@ -12,13 +12,13 @@ import pandas as pd
 from data.contracts import CAUSES
 from models import baselines, boosters
 from models.competing_risks import ModelSettings, RiskModel, fit_risk_model
-from models.dataset import outcome_names
+from models.risk_data import outcome_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from models.dataset import RiskData
     from models.hazards import Learner
+    from models.risk_data import RiskData
     from models.split import Block
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
 
-    from models.dataset import Selection
     from models.hazards import Fit, Learner
+    from models.risk_data import Selection
 
 BASE_RATE = "base_rate"
 RECENCY = "recency_rule"

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import lightgbm as lgb
 import numpy as np
 
+from data.atomic import replaced_folder
 from data.contracts import CAUSES
 from data.errors import BadInputError
-from data.files import replaced_folder
 from models.calibration import LogisticMap
 from models.competing_risks import ModelSettings, RiskModel
 from models.contraction import Contraction
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from models.dataset import Selection
+    from models.risk_data import Selection
 
 NAME = "competing_risks"
 FORMAT = 3

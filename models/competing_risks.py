@@ -29,16 +29,16 @@ from data.contracts import CAUSES
 from data.errors import BadInputError
 from models.calibration import fit_logistic_map
 from models.contraction import Contraction, fit_contraction
-from models.dataset import Selection
 from models.hazards import Fit, Hazard, Learner, Scorer, enough, log_odds_of_rate
 from models.plausibility import Limits, too_good
+from models.risk_data import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from models.dataset import RiskData
+    from models.risk_data import RiskData
     from models.split import Slices
 
 LOG = logging.getLogger(__name__)

@@ -14,13 +14,13 @@ import numpy as np
 from scipy.special import expit
 
 from models.calibration import fit_logistic_map
-from models.dataset import Selection
 from models.hazards import Hazard, Learner, enough, log_odds_of_rate
+from models.risk_data import Selection
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from models.dataset import RiskData
+    from models.risk_data import RiskData
     from models.split import Slices
 
 LOG = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from models.calibration import LogisticMap
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from models.dataset import Selection
+    from models.risk_data import Selection
 
 
 class Scorer(Protocol):

@@ -15,8 +15,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from data.contracts import CAUSES
 from models.competing_risks import fit_risk_model
-from models.dataset import UNKNOWN, RiskData
 from models.metrics import Sample, Scored, log_loss
+from models.risk_data import UNKNOWN, RiskData
 from models.split import rolling_blocks
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from data.contracts import CAUSES
-from models.review_pictures import LISTED_SHARES, capacity_curves
-from models.scoreboard import SHOWN, with_interval
+from models.review_plots import LISTED_SHARES, capacity_curves
+from models.tables import SHOWN, with_interval
 from pipelines.paths import BACKTEST, REPORTS
 
 if not Path("params.yaml").exists():  # Jupyter starts beside the notebook

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import yaml
 
-from data.files import write_text
+from data.atomic import write_text
 from data.imports import code_digests
 from pipelines.paths import CODE, PIPELINE_FILE
 from pipelines.stage import run_stage
 
 # What a stage runs beside its imports: MLflow loads the registered model by its path.
-ALSO = {"publish": ("pipelines.served_model",)}
+ALSO = {"publish": ("pipelines.review.served_model",)}
 
 
 def main() -> None:

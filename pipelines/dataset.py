@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from data.errors import BadInputError
 from data.hashing import stable_hash
 from features.declare import FEATURES_FILE
-from models.dataset import UNKNOWN, RiskData, outcome_codes
+from models.risk_data import UNKNOWN, RiskData, outcome_codes
 from models.split import rolling_blocks
 from pipelines.paths import FEATURES, SNAPSHOTS
 from pipelines.settings import split_settings

@@ -6,24 +6,24 @@ import csv
 import io
 import json
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from data.atomic import replaced_folder, write_table, write_text
 from data.contracts import INSTANT
-from data.files import replaced_folder, write_table, write_text
+from data.imports import ROOT
 from models.attainable import ORACLE, attainable_shares, ceiling_figures, with_oracle
 from models.backtest import backtest, learners, score_block
+from models.backtest_plots import calibration_picture, weekly_picture
 from models.baselines import BASE_RATE
 from models.boosters import NAME, booster_learner
 from models.competing_risks import fit_risk_model
 from models.evaluation import report
-from models.pictures import calibration_picture, weekly_picture
-from models.scoreboard import attainable_table, contraction_table, flat_metrics, markdown_tables
 from models.split import open_and_sealed
+from models.tables import attainable_table, contraction_table, flat_metrics, markdown_tables
 from pipelines.catalog import load_catalog, monotone_signs
 from pipelines.dataset import blocks_of, customers_now, load_history
 from pipelines.params import load_params
@@ -33,13 +33,14 @@ from pipelines.stage import run_stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from data.clock import Clock
     from pipelines.params import Params
 
 logger = logging.getLogger("evaluate")
 # Measured once, by `make ceiling`.
-OBSERVABLE_CEILING = Path(__file__).with_name("observable_ceiling.json")
+OBSERVABLE_CEILING = ROOT / "models" / "observable_ceiling.json"
 RECENCY_FEATURE = "days_since_last_use"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data.files import replaced_folder
+from data.atomic import replaced_folder
 from features.build import build_features
 from features.declare import FeatureSettings
 from pipelines.params import load_params

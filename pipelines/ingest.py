@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from data.files import replaced_folder
+from data.atomic import replaced_folder
 from pipelines.params import load_params
 from pipelines.paths import RAW, TRUTH
 from pipelines.stage import run_stage
@@ -27,7 +27,7 @@ def read_source(params: Params, target: Path, truth: Path) -> dict[str, int]:
     section, clock = params.ingest, params.clock.clock
     # Each source is imported only where it is used: they need different libraries.
     if section.source == "files":
-        from data.sources.files import read_files  # noqa: PLC0415
+        from data.sources.folder import read_files  # noqa: PLC0415
 
         with params.engine.open_duckdb() as engine:
             return read_files(

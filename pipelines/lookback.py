@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from data.contracts import CAUSES
 from data.population import lifetimes_whoever_was_contacted
 from pipelines.paths import CLEAN, tables_in
-from pipelines.releases import cutoff_of, read_records, released
+from pipelines.released_lists import cutoff_of, read_records, released
 from pipelines.settings import labels, population_settings
 from retention.effect import effects, first_listings
 from retention.ranking import ListSettings

@@ -11,22 +11,30 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from data.atomic import replaced_folder, write_text
 from data.contracts import CAUSES
-from data.files import replaced_folder, write_text
 from features.declare import CATALOG_FILE
 from models.attainable import ORACLE
 from models.boosters import load_model
 from models.drift import LARGE
-from pipelines.champion import load_champion
 from pipelines.dataset import load_newest
-from pipelines.description import description
-from pipelines.lineage import datasets, flattened, lineage
 from pipelines.params import load_params
 from pipelines.paths import FEATURES, MODEL, PARAMS_FILE, REPORTS, SCORES, TUNED_FILE
-from pipelines.pictures import draw_pictures
+from pipelines.review.champion import load_champion
+from pipelines.review.description import description
+from pipelines.review.lineage import datasets, flattened, lineage
+from pipelines.review.pictures import draw_pictures
+from pipelines.review.tracking import (
+    Model,
+    Review,
+    Run,
+    Series,
+    log_review,
+    require_store,
+    tracking_uri,
+)
 from pipelines.settings import labels
 from pipelines.stage import run_stage
-from pipelines.tracking import Model, Review, Run, Series, log_review, require_store, tracking_uri
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

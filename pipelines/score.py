@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from data.atomic import replaced_folder, write_text
 from data.contracts import CAUSES
-from data.files import replaced_folder, write_text
 from data.lifetimes import read_subscriptions
 from data.outcomes import contacted_between
 from data.population import already_decided
@@ -21,24 +21,24 @@ from features.declare import REASON_GROUPS
 from models.explain import explain
 from models.scoring import predict_cutoff
 from pipelines.catalog import load_catalog
-from pipelines.champion import serving_model
 from pipelines.dataset import FEATURE_TABLE, load_newest, load_outcomes, newest_cutoff
 from pipelines.lookback import look_back
 from pipelines.params import load_params
 from pipelines.paths import CLEAN, REPORTS, SCORES, SNAPSHOTS, tables_in
-from pipelines.releases import past_risks, read_past
+from pipelines.released_lists import past_risks, read_past
+from pipelines.review.champion import serving_model
 from pipelines.settings import labels, list_settings
 from pipelines.stage import run_stage
 from retention.chat import summary
 from retention.detail import PERIODS, details
 from retention.exports import crm_frame, write_csv, write_parquet, write_xlsx
+from retention.kaplan_meier import MonthsKept, ages, months_kept
+from retention.list_page import write_page
 from retention.overview import failed_invoices, overview, revenue_steps
 from retention.overview_page import write_overview
-from retention.page import write_page
 from retention.playbook import load_playbook
 from retention.ranking import QUEUE_NAMES
-from retention.survival import MonthsKept, ages, months_kept
-from retention.weekly import MONEY_COLUMNS, Provenance, Scored, weekly_list
+from retention.weekly_list import MONEY_COLUMNS, Provenance, Scored, weekly_list
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from models.competing_risks import RiskModel
     from pipelines.params import Params
     from retention.overview import Overview
-    from retention.weekly import WeeklyList
+    from retention.weekly_list import WeeklyList
 
 logger = logging.getLogger("score")
 

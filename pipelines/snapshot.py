@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from data.files import replaced_folder, write_table, write_text
+from data.atomic import replaced_folder, write_table, write_text
 from data.population import Population, observe_population
 from pipelines.params import load_params
 from pipelines.paths import CLEAN, REPORTS, SNAPSHOTS, tables_in

@@ -8,7 +8,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from data.files import write_text
+from data.atomic import write_text
 from models.boosters import NAME, booster_learner
 from models.tuning import BOOSTER_SPACE, best, inner_folds, learned, search
 from pipelines.catalog import load_catalog, monotone_signs

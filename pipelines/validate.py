@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
-from data.files import replaced, write_text
+from data.atomic import replaced, write_text
 from data.quality import QualitySettings, validate
 from pipelines.params import load_params
 from pipelines.paths import CLEAN, QUARANTINE, RAW, REFUSED, REPORTS

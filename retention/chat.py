@@ -10,7 +10,7 @@ from retention.language import ENGLISH
 from retention.wording import day, money, percent
 
 if TYPE_CHECKING:
-    from retention.weekly import WeeklyList
+    from retention.weekly_list import WeeklyList
 
 _FIRST: Final = 5  # rows of a queue in the message
 _LONGEST: Final = 120

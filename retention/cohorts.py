@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from retention.survival import ages, kaplan_meier
+from retention.kaplan_meier import ages, kaplan_meier
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import xlsxwriter
 
+from data.atomic import replaced, write_table, write_text
 from data.contracts import INSTANT
 from data.errors import BadInputError
-from data.files import replaced, write_table, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

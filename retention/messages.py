@@ -14,7 +14,7 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
-from data.files import write_text
+from data.atomic import write_text
 from features.declare import REASON_GROUPS
 from retention.html import TEMPLATES
 from retention.language import CODES, LOCALE, feature_messages, fixed_messages

@@ -18,7 +18,7 @@ from data.clock import EPOCH
 from data.contracts import CAUSES
 from data.lifetimes import LIVE_KINDS, STOP_KINDS, UNKNOWN, kind_codes
 from data.snapshots import DAYS_PER_MONTH
-from retention.survival import kaplan_meier, restricted_mean
+from retention.kaplan_meier import kaplan_meier, restricted_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from data.lifetimes import SubscriptionEvents
-    from retention.survival import Curve
+    from retention.kaplan_meier import Curve
 
 # What is averaged "lately": the last so many complete months.
 RECENT_MONTHS: Final = 12

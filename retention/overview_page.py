@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from data.atomic import write_text
 from data.contracts import CAUSES
-from data.files import write_text
 from retention import charts, overview
 from retention.charts import Box, Chart, Mark
 from retention.html import document

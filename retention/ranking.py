@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from retention.survival import MonthsKept
+    from retention.kaplan_meier import MonthsKept
 
 LISTED: Final = "listed"
 WITHHELD: Final = "withheld"

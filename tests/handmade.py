@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from data.atomic import write_table
 from data.contracts import TABLES
-from data.files import write_table
 
 if TYPE_CHECKING:
     from pathlib import Path

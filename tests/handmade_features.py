@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from handmade import at, write_logs
 
+from data.atomic import write_table
 from data.clock import Clock
 from data.contracts import INSTANT
-from data.files import write_table
 from features.build import build_features
 from features.declare import FeatureSettings
 

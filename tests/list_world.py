@@ -12,10 +12,10 @@ import pandas as pd
 from data.clock import Clock
 from features.declare import Feature
 from retention.change import Past
+from retention.kaplan_meier import MonthsKept
 from retention.playbook import load_playbook
 from retention.ranking import ListSettings
-from retention.survival import MonthsKept
-from retention.weekly import Provenance, Scored, WeeklyList, weekly_list
+from retention.weekly_list import Provenance, Scored, WeeklyList, weekly_list
 
 CLOCK = Clock()
 CUTOFF = dt.datetime(2024, 12, 30, tzinfo=dt.UTC)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import expit
 
 from models.competing_risks import ModelSettings, compose
-from models.dataset import UNKNOWN, RiskData
+from models.risk_data import UNKNOWN, RiskData
 from models.split import SplitSettings
 
 SPLIT = SplitSettings(

@@ -461,7 +461,7 @@ FIRST_NEEDED = {
     "evaluate": "data/snapshots/outcomes.parquet",
     "score": "data/features/catalog.json",
     "publish": "reports/evaluation/evaluation.json",
-    "summary": "data/scores/list.parquet",
+    "commands.summary": "data/scores/list.parquet",
 }
 
 

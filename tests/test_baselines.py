@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from models.baselines import gradient_boosting_learner, logistic_learner, recency_learner
 from models.competing_risks import fit_risk_model
-from models.dataset import Selection
+from models.risk_data import Selection
 from models.split import rolling_blocks
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from project import ROOT, Project
 
-from pipelines.bench import ours, peers, report, sections, worlds
 from pipelines.params import load_params
+from studies.bench import ours, peers, report, sections, worlds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

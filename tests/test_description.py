@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from data.contracts import CAUSES
-from pipelines.champion import Champion
-from pipelines.description import FIGURES, description
+from pipelines.review.champion import Champion
+from pipelines.review.description import FIGURES, description
 
 TAGS = {"source": "files", "cutoff": "2024-12-30", "git_commit": "b" * 40, "model_digest": "2"}
 PARAMS = {"snapshot.thin_every": 4, "train.lightgbm.num_leaves": 9}

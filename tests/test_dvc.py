@@ -210,15 +210,15 @@ def test_a_week_later_the_last_list_is_as_it_was_and_everyone_on_it_accounted_fo
 ) -> None:
     lists = clone / "lists/simulated"
     try:
-        assert clone.stage("release").returncode == 0
+        assert clone.stage("commands.release").returncode == 0
         (first,) = lists.iterdir()
         before = {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}
         # The list reads what was released, and the release says nothing new of itself.
         assert stages_run(clone.dvc("repro")) == ["score"]
-        again = clone.stage("release")
+        again = clone.stage("commands.release")
         assert again.returncode == 1
         assert "has been handed out" in again.stderr
-        done = clone.stage("weekly")
+        done = clone.stage("commands.monday")
         assert done.returncode == 0, done.stdout + done.stderr
         assert {path: path.read_bytes() for path in before} == before
         _, second = sorted(lists.iterdir())
@@ -231,7 +231,7 @@ def test_a_week_later_the_last_list_is_as_it_was_and_everyone_on_it_accounted_fo
         assert not stayed & set(gone["customer_id"])
         clone.commit()
         clone.dvc("exp", "run", "--name", "cheap", "-S", "score.contact_cost=1")
-        refused = clone.stage("release")
+        refused = clone.stage("commands.release")
         assert refused.returncode == 1
         assert "result of the experiment cheap" in refused.stderr
         assert len(list(lists.iterdir())) == 2

@@ -18,7 +18,7 @@ from list_world import SETTINGS, earlier, make, nobody, world
 from data.errors import BadInputError
 from retention.chat import plain, summary
 from retention.exports import crm_frame, csv_text, write_xlsx
-from retention.weekly import MONEY_COLUMNS, Scored, WeeklyList
+from retention.weekly_list import MONEY_COLUMNS, Scored, WeeklyList
 
 if TYPE_CHECKING:
     from pathlib import Path

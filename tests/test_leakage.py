@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 from random_logs import END_US, START_US, random_logs, tampered, write_raw
 
+from data.atomic import write_table
 from data.clock import Clock
 from data.contracts import TABLES
-from data.files import write_table
 from data.outcomes import OutcomeSettings
 from data.population import PopulationSettings, observe_population
 from data.quality import QualitySettings, validate

@@ -36,7 +36,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     made.dvc("repro")
     made.commit()
     run = json.loads((made / "reports/published.json").read_text())["run_id"]
-    promote = [sys.executable, "-m", "pipelines.promote", "--run", run]
+    promote = [sys.executable, "-m", "pipelines.commands.promote", "--run", run]
     subprocess.run(promote, cwd=made.folder, env=environment(made), check=True)  # noqa: S603
     made.commit()
     for name, leaves in (("bushier", 15), ("sparser", 4)):

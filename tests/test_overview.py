@@ -13,11 +13,12 @@ import pytest
 from overview_world import AS_OF, business
 from test_page import Document
 
+from data.atomic import write_table
 from data.contracts import INSTANT
 from data.engine import open_engine
-from data.files import write_table
 from data.lifetimes import read_subscriptions
 from retention import overview_page
+from retention.kaplan_meier import kaplan_meier, restricted_mean
 from retention.language import ENGLISH, LANGUAGES
 from retention.overview import (
     Group,
@@ -31,7 +32,6 @@ from retention.overview import (
     recovery_by_month,
     revenue_steps,
 )
-from retention.survival import kaplan_meier, restricted_mean
 
 
 def at(text: str) -> dt.datetime:

@@ -16,11 +16,11 @@ from retention.detail import CustomerDetail, Ticket, Week
 from retention.effect import Effect
 from retention.exports import csv_text
 from retention.language import ENGLISH, LANGUAGES
-from retention.page import page
+from retention.list_page import page
 from retention.playbook import load_playbook
 from retention.ranking import ListSettings
 from retention.realised import RealisedQueue
-from retention.weekly import MONEY_COLUMNS, Provenance, Scored, WeeklyList, weekly_list
+from retention.weekly_list import MONEY_COLUMNS, Provenance, Scored, WeeklyList, weekly_list
 from retention.wording import percent
 
 

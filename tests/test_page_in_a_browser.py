@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 from project import SMALL, Project
 from test_page import HOSTILE, later
 
-from retention import overview_page, page
+from retention import list_page, overview_page
 from retention.language import CODES, LANGUAGES
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-    from retention.weekly import WeeklyList
+    from retention.weekly_list import WeeklyList
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -65,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "hostile": hostile(),
     }
     for name, week in weeks.items():
-        page.write_page(week, made / f"{name}.html")
+        list_page.write_page(week, made / f"{name}.html")
     overview_page.write_overview(business(), made / "overview.html")
     return made
 
@@ -294,7 +294,7 @@ def test_lists_without_a_past_without_rows_and_with_few(opened: Any) -> None:
 def test_twenty_thousand_at_risk_still_open_quickly(opened: Any, tmp_path: Path) -> None:
     week = make(world(20_000), dataclasses.replace(SETTINGS, success_capacity=60))
     path = tmp_path / "large.html"
-    page.write_page(week, path)
+    list_page.write_page(week, path)
     assert len(week.scores) == 20_000
     assert path.stat().st_size < 6_000_000
     began = time.perf_counter()

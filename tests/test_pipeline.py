@@ -19,15 +19,16 @@ from project import ROOT, SMALL, STAGES, Project
 from data.contracts import CAUSES, TABLES
 from models.boosters import load_model, model_digest
 from models.explain import explain
-from pipelines import evaluate, scoreboard
+from pipelines import evaluate
+from pipelines.commands.summary import summary
 from pipelines.dataset import load_history
-from pipelines.description import description
 from pipelines.params import load_params
+from pipelines.review.description import description
 from pipelines.settings import model_settings
-from pipelines.summary import summary
+from studies import scoreboard
 
 if TYPE_CHECKING:
-    from models.dataset import RiskData
+    from models.risk_data import RiskData
 
 # MLflow and the libraries below it warn of each other's old names.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -361,6 +362,6 @@ def test_a_week_more_changes_one_number_of_the_parameters(tmp_path: Any) -> None
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     project = Project.__new__(Project)
     project.folder = tmp_path
-    project.run("week", "week")
+    project.run("commands.advance_week", "commands.advance_week")
     after = (tmp_path / "params.yaml").read_text(encoding="utf-8")
     assert after == text.replace("    weeks: 156 ", "    weeks: 158 ")

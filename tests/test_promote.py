@@ -17,11 +17,11 @@ from data.errors import BadInputError
 from models.boosters import booster_learner, load_model, model_digest, save_model
 from models.competing_risks import fit_risk_model
 from models.split import refit_block
-from pipelines import promote
-from pipelines.champion import load_champion, serving_model
-from pipelines.lineage import lineage
+from pipelines.commands import promote
 from pipelines.params import load_params
-from pipelines.tracking import tracking_uri
+from pipelines.review.champion import load_champion, serving_model
+from pipelines.review.lineage import lineage
+from pipelines.review.tracking import tracking_uri
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ class Desk:
         table = self.scores.rename(columns=lambda name: name.replace("4w", "2w"))
         monkeypatch.setattr(promote, "sealed_scores", lambda params: pa.Table.from_pandas(table))
         try:
-            self.project.run("promote")
+            self.project.run("commands.promote")
         except SystemExit as stopped:
             return stopped.code != 1
         return True
@@ -187,7 +187,7 @@ def test_openings_are_counted_whatever_comes_of_them(
 
     monkeypatch.setattr(promote, "sealed_scores", broken)
     with pytest.raises(BadInputError):
-        crowned.project.run("promote")
+        crowned.project.run("commands.promote")
     assert len(json.loads((crowned.project / "champion/openings.json").read_text())) == 4
 
 

@@ -18,13 +18,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.atomic import write_table
 from data.clock import Clock
 from data.contracts import TABLES
 from data.engine import Engine, open_engine
 from data.errors import BadInputError
-from data.files import write_table
 from data.quality import QualitySettings, rules, validate
-from data.sources.files import read_files
+from data.sources.folder import read_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

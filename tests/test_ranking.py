@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from data.contracts import CAUSES
 from retention import ranking
+from retention.kaplan_meier import MonthsKept, months_kept, restricted_mean
 from retention.ranking import drawn, is_withheld, scores
-from retention.survival import MonthsKept, months_kept, restricted_mean
 
 SETTINGS = dataclasses.replace(
     list_world.SETTINGS, success_capacity=2, billing_capacity=2, holdout_share=0.0

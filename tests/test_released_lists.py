@@ -16,7 +16,7 @@ from data.contracts import CAUSES
 from data.errors import BadInputError
 from models.boosters import load_model
 from models.explain import explain
-from pipelines import release
+from pipelines.commands import release
 from pipelines.dataset import load_newest
 from retention.change import CHANGE_COLUMNS
 from retention.ranking import LISTED, WITHHELD
@@ -35,14 +35,14 @@ SETTINGS = SMALL | {"score.holdout_share": 0.25, "score.contact_cost": 500}
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Lists of three weeks: the second a week after the first, the third eight weeks later."""
     made = Project(tmp_path_factory.mktemp("weeks"), SETTINGS)
-    made.run(*WEEKLY, "release")
+    made.run(*WEEKLY, "commands.release")
     first = made.bytes_below("lists")
-    made.run("week", *WEEKLY, "release")
+    made.run("commands.advance_week", *WEEKLY, "commands.release")
     after = made.bytes_below("lists")
     assert first.items() <= after.items(), "the first list was touched"
     # Contacts have become dear by then, so that some are gone because they are worth no call.
     made.set(SETTINGS | {"ingest.simulated.weeks": 112, "score.contact_cost": 4000})
-    made.run(*WEEKLY, "release")
+    made.run(*WEEKLY, "commands.release")
     return made
 
 
@@ -80,7 +80,7 @@ def test_a_release_holds_the_candidate_the_model_and_where_they_come_from(projec
 def test_a_list_is_released_once(project: Project) -> None:
     before = project.bytes_below("lists")
     with pytest.raises(BadInputError, match="cutoff=2024-02-26 exists"):
-        project.run("release")
+        project.run("commands.release")
     assert project.bytes_below("lists") == before
 
 
@@ -113,7 +113,7 @@ def test_no_list_is_released_in_an_experiment(
     project: Project, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, "leaves")
-    for command in ("release", "weekly"):
+    for command in ("commands.release", "commands.monday"):
         monkeypatch.setattr("sys.argv", [command])
         with pytest.raises(BadInputError, match="experiment"):
             project.run(command)
@@ -123,7 +123,7 @@ def test_a_candidate_of_another_run_is_refused(project: Project, tmp_path: Path)
     other = Project(tmp_path / "other", SETTINGS | {"ingest.source": "oulad"})
     (other / "data").symlink_to(project / "data")
     with pytest.raises(BadInputError, match=r"source simulated, but .* oulad"):
-        other.run("release")
+        other.run("commands.release")
     assert not (other / "lists").exists()
 
 

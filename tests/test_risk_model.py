@@ -28,9 +28,9 @@ from models.competing_risks import (
     compose,
     fit_risk_model,
 )
-from models.dataset import UNKNOWN, RiskData, Selection, outcome_codes, outcome_names
 from models.hazards import Learner
 from models.plausibility import Limits
+from models.risk_data import UNKNOWN, RiskData, Selection, outcome_codes, outcome_names
 from models.split import Span, refit_block, rolling_blocks
 
 if TYPE_CHECKING:

@@ -23,7 +23,6 @@ from data.clock import Clock
 from data.contracts import CAUSES, LOGS, TABLES
 from data.errors import BadInputError
 from data.sources.simulated import Switches, WorldSettings, simulate
-from data.sources.simulated.__main__ import draw_world
 from data.sources.simulated.draws import Draws, Topic, pick, whole
 from data.sources.simulated.logs import identifiers
 from data.sources.simulated.satisfaction import STATES, fall, fallen_state, transition_matrices
@@ -36,6 +35,7 @@ from data.sources.simulated.traits import (
     YEAR,
     arrival_weeks,
 )
+from docs.draw_world import draw_world
 
 START = dt.date(2022, 1, 3)
 ORIGIN = pd.Timestamp(START, tz="UTC")

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from data.contracts import TABLES
 from data.engine import open_engine
 from data.errors import BadInputError
-from data.sources.files import read_files
+from data.sources.folder import read_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,10 +17,10 @@ from random_logs import random_logs, tampered, write_raw
 from test_features_oracle import assert_counted_by_hand, worlds
 from test_leakage import ANY_SHARE, CUTOFF, FEATURES, POPULATION, differing, until
 
+from data.atomic import write_table
 from data.clock import Clock
 from data.contracts import INSTANT, TABLES
 from data.engine import Engine, open_engine
-from data.files import write_table
 from data.population import observe_population
 from data.quality import validate
 from features import build, phrases

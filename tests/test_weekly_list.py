@@ -13,9 +13,9 @@ from list_world import CATALOG, CLOCK, CUTOFF, make, nobody, world
 
 from retention import ranking
 from retention.exports import csv_text, write_csv, write_parquet
-from retention.page import page, write_page
+from retention.list_page import page, write_page
 from retention.playbook import load_playbook
-from retention.weekly import MONEY_COLUMNS, Scored, WeeklyList
+from retention.weekly_list import MONEY_COLUMNS, Scored, WeeklyList
 
 
 @pytest.fixture(scope="module")

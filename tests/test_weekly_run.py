@@ -11,7 +11,7 @@ import yaml
 from project import SMALL, Project
 
 from data.errors import BadInputError
-from pipelines import release, weekly
+from pipelines.commands import monday, release
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     def run(command: Sequence[str], what: str) -> None:
         STEPS.append(" ".join(command[-2:]))
 
-    monkeypatch.setattr(weekly, "run", run)
+    monkeypatch.setattr(monday, "run", run)
     monkeypatch.setattr(release, "main", lambda: STEPS.append("release"))
     monkeypatch.setattr("sys.argv", ["weekly"])
     return Project(tmp_path / "p", SMALL)
@@ -40,14 +40,14 @@ def weeks(project: Project) -> int:
 
 
 def test_the_world_lives_on_only_when_its_last_list_was_handed_out(project: Project) -> None:
-    project.run("weekly")
+    project.run("commands.monday")
     assert STEPS == ["dvc repro", "release"]
     assert weeks(project) == 104
     (project / "lists/simulated/cutoff=2024-01-01").mkdir(parents=True)
-    project.run("weekly")
+    project.run("commands.monday")
     assert weeks(project) == 105
     # This list was not handed out: say, dvc repro failed.
-    project.run("weekly")
+    project.run("commands.monday")
     assert weeks(project) == 105
     assert STEPS == ["dvc repro", "release"] * 3
 
@@ -57,13 +57,13 @@ def test_other_sources_bring_their_rows_by_a_command(
 ) -> None:
     project.set({"ingest.source": "files", "ingest.path": "logs"})
     monkeypatch.setattr("sys.argv", ["weekly", "--bring", "copy the rows"])
-    project.run("weekly")
+    project.run("commands.monday")
     assert STEPS == ["-c copy the rows", "dvc repro", "release"]
 
 
 def test_a_second_run_at_the_same_time_is_refused_and_does_nothing(project: Project) -> None:
     with project.inside():
-        weekly.LOCK.parent.mkdir()
+        monday.LOCK.parent.mkdir()
         hold = (
             "import fcntl, sys; f = open('tmp/weekly.lock', 'a'); "
             "fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
@@ -75,11 +75,11 @@ def test_a_second_run_at_the_same_time_is_refused_and_does_nothing(project: Proj
             assert holder.stdout is not None
             assert holder.stdout.readline() == "held\n"
             with pytest.raises(BadInputError, match="Another weekly run holds"):
-                weekly.main()
+                monday.main()
             assert STEPS == []
             holder.kill()
         # Whoever held it was killed: the lock is free.
-        weekly.main()
+        monday.main()
     assert STEPS == ["dvc repro", "release"]
 
 
@@ -90,9 +90,9 @@ def test_a_failing_step_is_said_and_nothing_is_released(
     monkeypatch.setattr("sys.argv", ["weekly"])
     failing = ("/bin/sh", "-c", "exit 3")
     with pytest.raises(BadInputError, match="dvc repro ended with code 3: mend what it says"):
-        weekly.run(failing, "dvc repro")
+        monday.run(failing, "dvc repro")
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines.weekly"],
+        [sys.executable, "-m", "pipelines.commands.monday"],
         cwd=project.folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1  # there is no dvc.yaml here

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pyarrow as pa
 
+from data.atomic import replaced_folder, write_table
 from data.clock import MICROSECONDS_PER_DAY, Clock
 from data.contracts import TABLES
 from data.errors import BadInputError
-from data.files import replaced_folder, write_table
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data.contracts import PAYMENTS
+from data.sources.simulated.careers import lose
 from data.sources.simulated.draws import Topic, whole
-from data.sources.simulated.lifecycle import lose
 from data.sources.simulated.logs import MISSING, pack
 from data.sources.simulated.satisfaction import satisfaction
 from data.sources.simulated.state import ACTIVE

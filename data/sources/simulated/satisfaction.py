@@ -16,7 +16,7 @@ from scipy.special import ndtr
 from data.sources.simulated.draws import BoolArray, FloatArray, IntArray, pick
 
 if TYPE_CHECKING:
-    from data.sources.simulated.settings import Switches
+    from data.sources.simulated.world_settings import Switches
 
 LEVELS = 21
 STATES = 2 * LEVELS

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from data.sources.simulated.draws import BoolArray, Draws, FloatArray, IntArray
-    from data.sources.simulated.settings import Switches, WorldSettings
     from data.sources.simulated.state import State
+    from data.sources.simulated.world_settings import Switches, WorldSettings
 
 _MAIN, _ADDON = 1, 2  # numbers of a customer's subscriptions
 VOLUNTARY, INVOLUNTARY = (CAUSES.index(cause) for cause in ("voluntary", "involuntary"))

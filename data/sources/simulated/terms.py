@@ -16,8 +16,8 @@ from data.sources.simulated.draws import BoolArray, Draws, FloatArray, IntArray,
 from data.sources.simulated.traits import MONTH, SEGMENTS, YEAR, Traits
 
 if TYPE_CHECKING:
-    from data.sources.simulated.settings import WorldSettings
     from data.sources.simulated.state import State
+    from data.sources.simulated.world_settings import WorldSettings
 
 LOOKAHEAD = 26  # weeks for which a timetable is certain
 _WEEKS_IN_YEAR = 52

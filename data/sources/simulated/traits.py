@@ -17,7 +17,7 @@ from data.sources.simulated.draws import (
     pick,
     whole,
 )
-from data.sources.simulated.settings import STOCK_WEEKS, WorldSettings
+from data.sources.simulated.world_settings import STOCK_WEEKS, WorldSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

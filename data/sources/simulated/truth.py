@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.sources.simulated.billing import LAST_STAGE, RETRY_DAYS, SOFT_RETRY, SOFT_SHARE
+from data.sources.simulated.careers import GRACE_RETURN
 from data.sources.simulated.decisions import (
     COMPETITOR_FALL,
     PRICE_FALL,
     hidden_weight,
     log_hazard,
 )
-from data.sources.simulated.lifecycle import GRACE_RETURN
 from data.sources.simulated.satisfaction import STATES, fall
 from data.sources.simulated.terms import Timetable
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
+from data.atomic import replaced
 from data.clock import MICROSECONDS_PER_DAY, Clock
 from data.contracts import (
     CAUSES,
@@ -23,9 +24,8 @@ from data.contracts import (
     TICKETS,
 )
 from data.errors import BadInputError
-from data.files import replaced
 from data.progress import progress
-from data.sources.simulated import lifecycle, programme
+from data.sources.simulated import careers, programme
 from data.sources.simulated.billing import DECLINE_CODES, bill, charge_start
 from data.sources.simulated.changes import change
 from data.sources.simulated.decisions import decide, drift
@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from data.sources.simulated.draws import FloatArray
-    from data.sources.simulated.settings import WorldSettings
     from data.sources.simulated.terms import Campaigns
+    from data.sources.simulated.world_settings import WorldSettings
 
 # Power of the monthly rate that the chance of failing follows, found by trying: the more customers
 # are lost, the more careful are those who are left.
@@ -258,17 +258,17 @@ class _World:
 def _advance(scene: Scene, matrices: FloatArray) -> None:
     """Run a block through a week; the order of the steps is part of the world."""
     drift(scene, matrices)
-    lifecycle.end_contracts(scene)
-    lifecycle.reprice(scene)
-    lifecycle.resume(scene)
-    lifecycle.come_back(scene)
+    careers.end_contracts(scene)
+    careers.reprice(scene)
+    careers.resume(scene)
+    careers.come_back(scene)
     bill(scene)
     decide(scene)
-    lifecycle.leave(scene)
+    careers.leave(scene)
     change(scene)
     programme.contact(scene)
-    lifecycle.win_back(scene)
-    lifecycle.arrive(scene)
+    careers.win_back(scene)
+    careers.arrive(scene)
     charge_start(scene)
     use(scene)
     open_tickets(scene)

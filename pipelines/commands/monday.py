@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import BadInputError
-from pipelines import release, week
+from pipelines.commands import advance_week, release
 from pipelines.params import load_params
 from pipelines.stage import run_stage
 
@@ -63,7 +63,7 @@ def bring_rows(params: Params, command: str | None) -> None:
     world = params.ingest.simulated
     end = world.start + dt.timedelta(weeks=world.weeks)
     if release.is_released(params, end.isoformat()):
-        week.main()
+        advance_week.main()
 
 
 SHELL = ("/bin/sh", "-c")
@@ -81,7 +81,9 @@ def run(command: Sequence[str], what: str) -> None:
 
 def main() -> None:
     """Bring rows, run the pipeline, release."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.weekly", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.commands.monday", description=__doc__
+    )
     parser.add_argument("--bring", help="shell command that brings new rows into ingest.path")
     asked = parser.parse_args()
     release.refuse_experiments()

@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/world.md: ``python -m data.sources.simulated RAW TRUTH TARGET``."""
+"""Draw the pictures of docs/world.md: ``python docs/draw_world.py RAW TRUTH TARGET``."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def draw_world(raw: Path, truth: Path, target: Path) -> None:
 
 def main() -> None:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m data.sources.simulated", description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("raw", type=Path, help="folder of the raw logs")
     parser.add_argument("truth", type=Path, help="folder of the truth")
     parser.add_argument("target", type=Path, help="folder for the pictures")

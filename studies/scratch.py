@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from data.files import write_text
+from data.atomic import write_text
 from pipelines.params import Params, load_params
 from pipelines.paths import PARAMS_FILE
 

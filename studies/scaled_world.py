@@ -10,12 +10,12 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from data.files import replaced_folder
+from data.atomic import replaced_folder
 from data.sources.simulated import simulate
 from pipelines import featurize, snapshot
 from pipelines.ingest import world_settings
 from pipelines.paths import CLEAN
-from pipelines.scratch import scratch_folder
+from studies.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from data.contracts import CAUSES
 from models.drift import LARGE
-from models.scoreboard import SHOWN, with_interval
+from models.tables import SHOWN, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pipelines.champion import Champion
+    from pipelines.review.champion import Champion
 
 FIGURES = (
     "lift_at_capacity",

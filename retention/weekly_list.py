@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from retention.change import Past, Totals
     from retention.detail import CustomerDetail
     from retention.effect import Effect
+    from retention.kaplan_meier import MonthsKept
     from retention.playbook import Playbook
     from retention.ranking import ListSettings
     from retention.realised import RealisedQueue
     from retention.reasons import Explanation
-    from retention.survival import MonthsKept
 
 # Columns of the list in integer minor units.
 MONEY_COLUMNS: Final = ("mrr", "expected_loss", "expected_saving")

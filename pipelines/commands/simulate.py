@@ -9,8 +9,8 @@ import argparse
 import logging
 from pathlib import Path
 
+from data.atomic import replaced_folder
 from data.errors import BadInputError
-from data.files import replaced_folder
 from data.sources.simulated import simulate
 from pipelines.ingest import world_settings
 from pipelines.params import load_params
@@ -23,7 +23,9 @@ def main() -> None:
     """Simulate as many customers and weeks as asked for."""
     params = load_params()
     world = params.ingest.simulated
-    parser = argparse.ArgumentParser(prog="python -m pipelines.simulate", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.commands.simulate", description=__doc__
+    )
     parser.add_argument("--customers", type=int, default=world.customers)
     parser.add_argument("--weeks", type=int, default=world.weeks)
     parser.add_argument("--target", type=Path, default=Path("tmp/simulated"))

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.arrivals import arrivals, write_arrivals
+from data.atomic import replaced, replaced_folder
 from data.contracts import INSTANT
 from data.engine import PARQUET
-from data.files import replaced, replaced_folder
 from data.quality import QualitySettings, validate
 from data.sources.simulated import simulate
 from features.measures import MEASURES

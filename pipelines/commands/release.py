@@ -12,15 +12,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.atomic import sha256_of
 from data.errors import BadInputError
-from data.files import sha256_of
 from models.boosters import model_digest
-from pipelines.champion import serving_folder
 from pipelines.dataset import newest_cutoff
-from pipelines.lineage import digest, git
 from pipelines.params import load_params
 from pipelines.paths import LOCK_FILE, SCORES, needed
-from pipelines.releases import append_release, cutoff_of, release_folder
+from pipelines.released_lists import append_release, cutoff_of, release_folder
+from pipelines.review.champion import serving_folder
+from pipelines.review.lineage import digest, git
 from pipelines.stage import run_stage
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from data.contracts import CAUSES
 from models.boosters import load_model
 from models.drift import stability_index
 from models.explain import explain
-from models.review_pictures import (
+from models.review_plots import (
     beeswarm_picture,
     capacity_picture,
     dependence_picture,

@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from data.contracts import CAUSES
+from models.backtest_plots import COLOURS, METADATA
 from models.drift import LARGE, MODERATE
 from models.explain import grouped
 from models.metrics import AtCapacity
-from models.pictures import COLOURS, METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

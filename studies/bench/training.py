@@ -1,7 +1,7 @@
 """Measurements of ``make bench``: training beside bare LightGBM, scoring, and reasons.
 
 ``measurements()`` returns the rows; each measurement runs in a process of its own, so that its peak
-memory is its own: ``python -m pipelines.bench.training <what> <rows> <rounds>``.
+memory is its own: ``python -m studies.bench.training <what> <rows> <rounds>``.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import numpy as np
 from data.contracts import CAUSES
 from models.boosters import NAME, booster_learner, lightgbm_parameters
 from models.competing_risks import ModelSettings, fit_risk_model
-from models.dataset import UNKNOWN, RiskData
 from models.explain import explain
+from models.risk_data import UNKNOWN, RiskData
 from models.split import Slices, Span
 from pipelines.params import load_params
 from pipelines.settings import model_settings
@@ -130,7 +130,7 @@ def measurements(rows: int = ROWS, rounds: int = ROUNDS) -> list[dict[str, Any]]
 
 def _in_a_process(what: str, rows: int, rounds: int) -> dict[str, Any]:
     logger.info("%s, %d rows, %d trees a booster", what, rows, rounds)
-    command = [sys.executable, "-m", "pipelines.bench.training", what, str(rows), str(rounds)]
+    command = [sys.executable, "-m", "studies.bench.training", what, str(rows), str(rounds)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -12,7 +12,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from data.files import write_text
+from data.atomic import write_text
 from models.attainable import ceiling_figures
 from models.backtest import backtest, learners
 from models.baselines import BASE_RATE
@@ -22,10 +22,10 @@ from models.split import open_and_sealed
 from pipelines.catalog import load_catalog, monotone_signs
 from pipelines.dataset import blocks_of, customers_now, load_history
 from pipelines.evaluate import OBSERVABLE_CEILING, world_of
-from pipelines.larger import larger_world
 from pipelines.params import Params, load_params
 from pipelines.settings import evaluation_settings, labels, model_settings
 from pipelines.stage import run_stage
+from studies.scaled_world import larger_world
 
 TIMES = 20
 MEMORY_LIMIT = "10GB"

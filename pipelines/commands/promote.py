@@ -16,19 +16,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from data.atomic import replaced_folder, write_text
 from data.errors import BadInputError
-from data.files import replaced_folder, write_text
 from data.hashing import stable_hash
 from models.boosters import load_model
 from models.gate import Decision, GateSettings, judge
-from pipelines.champion import MODEL_FOLDER, RECORD, SEALED_SCORES, Champion, load_champion
 from pipelines.evaluate import sealed_scores
-from pipelines.lineage import lineage
 from pipelines.params import load_params
 from pipelines.paths import CHAMPION, MODEL
-from pipelines.settings import labels
-from pipelines.stage import run_stage
-from pipelines.tracking import (
+from pipelines.review.champion import MODEL_FOLDER, RECORD, SEALED_SCORES, Champion, load_champion
+from pipelines.review.lineage import lineage
+from pipelines.review.tracking import (
     LoggedRun,
     find_run,
     move_alias,
@@ -36,6 +34,8 @@ from pipelines.tracking import (
     require_store,
     tracking_uri,
 )
+from pipelines.settings import labels
+from pipelines.stage import run_stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

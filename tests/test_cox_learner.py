@@ -7,10 +7,10 @@ import pytest
 from risk_world import LAST, MODEL, NAMES, SPLIT, risk_world
 from scipy.special import expit
 
-from models.dataset import UNKNOWN
+from models.risk_data import UNKNOWN
 from models.split import rolling_blocks
-from models.survival import Regression, fit_cox_model
-from pipelines.scoreboard import COX, solve_cox
+from studies.cox_learner import Regression, fit_cox_model
+from studies.scoreboard import COX, solve_cox
 
 BLOCK = rolling_blocks(0, LAST, SPLIT)[0]
 

@@ -28,9 +28,9 @@ import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data.atomic import replaced_folder
 from data.contracts import TABLES, Column, Table
 from data.errors import BadInputError
-from data.files import replaced_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from models.dataset import RiskData
+    from models.risk_data import RiskData
     from models.split import Slices
 
 NAME = "cox_regression"

@@ -23,28 +23,29 @@ import numpy as np
 import pandas as pd
 from optuna.distributions import FloatDistribution, IntDistribution
 
+from data.atomic import write_text
 from data.contracts import CAUSES
 from data.errors import BadInputError
-from data.files import write_text
-from models import baselines, survival
+from models import baselines
 from models.attainable import with_oracle
 from models.backtest import score_block
 from models.boosters import NAME
 from models.evaluation import report
-from models.scoreboard import markdown_tables, verdict_table, with_interval
 from models.split import open_and_sealed
+from models.tables import markdown_tables, verdict_table, with_interval
 from models.tuning import BOOSTER_SPACE, at_first_horizon, best, inner_folds, learned, search
 from pipelines import featurize, ingest, snapshot, validate
 from pipelines.catalog import load_catalog, monotone_signs
 from pipelines.dataset import blocks_of, customers_now, load_history
 from pipelines.evaluate import RECENCY_FEATURE, read_truth
-from pipelines.larger import larger_world
 from pipelines.params import Params, load_params
 from pipelines.paths import REPORTS
-from pipelines.scratch import scratch_folder
 from pipelines.settings import evaluation_settings, labels, model_settings, split_settings
 from pipelines.stage import run_stage
 from pipelines.tune import booster_model
+from studies import cox_learner
+from studies.scaled_world import larger_world
+from studies.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,9 +53,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from models.competing_risks import ModelSettings
-    from models.dataset import RiskData
     from models.evaluation import EvaluationSettings
     from models.hazards import Learner
+    from models.risk_data import RiskData
     from models.split import Block
     from models.tuning import Fitted, Folds
 
@@ -96,8 +97,8 @@ def solve_cox(
     cause: NDArray[np.int64],
     horizons: Sequence[int],
     penalty: float,
-) -> list[survival.Regression]:
-    """Fit Cox regressions with lifelines, in its environment; see ``models.survival.Solve``."""
+) -> list[cox_learner.Regression]:
+    """Fit Cox regressions with lifelines, in its environment; see ``studies.cox_learner.Solve``."""
     present = [number for number in range(1, len(CAUSES) + 1) if np.any(cause == number)]
     with tempfile.TemporaryDirectory(prefix="churn-risk-") as name:
         folder = Path(name)
@@ -112,9 +113,9 @@ def solve_cox(
         if done.returncode:
             raise BadInputError(f"The Cox regression failed: {done.stderr.strip()[-200:]}.")
         fitted = json.loads((folder / "fitted.json").read_text(encoding="utf-8"))
-    nothing = survival.Regression(np.zeros(X.shape[1]), np.zeros(len(horizons)))
+    nothing = cox_learner.Regression(np.zeros(X.shape[1]), np.zeros(len(horizons)))
     return [
-        survival.Regression(*map(np.asarray, fitted[str(number)].values()))
+        cox_learner.Regression(*map(np.asarray, fitted[str(number)].values()))
         if number in present
         else nothing
         for number in range(1, len(CAUSES) + 1)
@@ -125,11 +126,11 @@ def fitted_by(name: str, settings: ModelSettings, params: Mapping[str, Any]) -> 
     """How a rival with these parameters is fitted."""
     if name == NAME:
         return booster_model(settings, params)
-    if name == survival.NAME:
+    if name == cox_learner.NAME:
 
         def fit(data: RiskData, slices: Any, model: ModelSettings) -> Any:
             solve = partial(solve_cox, horizons=model.horizons, penalty=params["penalty"])
-            return survival.fit_cox_model(solve, data, slices, model)
+            return cox_learner.fit_cox_model(solve, data, slices, model)
 
         return fit
     learners: dict[str, Callable[[], Learner]] = {
@@ -150,13 +151,13 @@ def contenders(params: Params, data: RiskData) -> dict[str, tuple[Any, Mapping[s
         NAME: (BOOSTER_SPACE, params.train.lightgbm.model_dump()),
         baselines.GRADIENT_BOOSTING: (TREES, TREES_START),
         baselines.LOGISTIC: ({"C": penalty}, {"C": 1e-2}),
-        survival.NAME: ({"penalty": penalty}, {"penalty": 1e-2}),
+        cox_learner.NAME: ({"penalty": penalty}, {"penalty": 1e-2}),
         baselines.RECENCY: ({"bins": IntDistribution(3, 40)}, {"bins": 10}),
         baselines.BASE_RATE: ({}, {}),
     }
     if not COX[0].exists():
         logger.warning("no survival model: run make .venv-survival")
-        del all_of_them[survival.NAME]
+        del all_of_them[cox_learner.NAME]
     if RECENCY_FEATURE not in data.feature_names:
         del all_of_them[baselines.RECENCY]
     return all_of_them
@@ -222,7 +223,7 @@ def section(title: str, trials: int) -> tuple[str, dict[str, Mapping[str, Any]]]
 
 def larger_section(chosen: Mapping[str, Mapping[str, Any]], times: int) -> str:
     """Measure what was chosen at the first horizon, with so many times the customers."""
-    rivals = {name: found for name, found in chosen.items() if name != survival.NAME}
+    rivals = {name: found for name, found in chosen.items() if name != cox_learner.NAME}
     table, settings = larger_table(rivals, times)
     text = [
         f"## The same with {times} times the customers",
@@ -241,7 +242,7 @@ def more_worlds_section(chosen: Mapping[str, Mapping[str, Any]], times: int, wor
 
     The share of customers that a team can contact is that of the first of them.
     """
-    slow = (survival.NAME, baselines.GRADIENT_BOOSTING)
+    slow = (cox_learner.NAME, baselines.GRADIENT_BOOSTING)
     rivals = {name: found for name, found in chosen.items() if name not in slow}
     tables, settings = zip(
         *(larger_table(rivals, times, number) for number in range(1, worlds + 1)), strict=True

@@ -1,6 +1,6 @@
 """Ours, as the benchmarks run it: the only place that knows how the features are built.
 
-``python -m pipelines.bench.ours NAME TASK`` runs one of ``RUNS`` in a process of its own and prints
+``python -m studies.bench.ours NAME TASK`` runs one of ``RUNS`` in a process of its own and prints
 what it took and found as JSON.
 """
 
@@ -21,25 +21,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from data.atomic import replaced_folder
 from data.clock import Clock
 from data.engine import Engine, open_engine
-from data.files import replaced_folder
 from data.sources.simulated import simulate
 from features.build import BlockFeatures, build_features, customer_blocks
 from features.declare import FeatureSettings
 from features.engagement import daily
 from features.periods import Periods, measure
-from pipelines.bench.peers import SECOND, measured
 from pipelines.ingest import world_settings
 from pipelines.params import load_params
+from studies.bench.peers import SECOND, measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from features.known import Known
     from features.roll import Integers
-    from pipelines.bench.peers import Task
     from pipelines.params import Params
+    from studies.bench.peers import Task
 
 # What the six aggregates need of the periods table.
 MEASURED = ("uses", "seconds", "days", "features", "last_us", "longest_s")
@@ -60,7 +60,7 @@ class Laps:
 
 
 def aggregates(task: Task, params: Params) -> dict[str, Any]:
-    """The task of ``pipelines.bench.peers``: six aggregates of every snapshot.
+    """The task of ``studies.bench.peers``: six aggregates of every snapshot.
 
     With ``target`` in the task they are also written there, a float32 column each as features are.
 

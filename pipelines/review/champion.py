@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from data.atomic import write_text
 from data.errors import BadInputError
-from data.files import write_text
 from models.boosters import load_model, model_digest
 from pipelines.paths import CHAMPION, MODEL
 

@@ -1,4 +1,4 @@
-"""Fit Cox regressions in an environment of their own: `python pipelines/bench/cox.py <folder>`.
+"""Fit Cox regressions in an environment of their own: `python studies/bench/cox.py <folder>`.
 
 Reads ``X.npy`` (n, f), ``periods.npy`` (n,), ``cause.npy`` (n,; 0 censored) and ``task.json`` (the
 numbers of the causes, the horizons and lifelines' penalty); writes ``fitted.json``: by cause the

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import BadInputError
-from pipelines.bench.training import ROWS, measurements
-from pipelines.bench.worlds import FOLDER, snapshots, tenth, until, world
+from studies.bench.training import ROWS, measurements
+from studies.bench.worlds import FOLDER, snapshots, tenth, until, world
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipelines.bench.worlds import World
     from pipelines.params import Params
+    from studies.bench.worlds import World
 
     Row = dict[str, Any]
 
@@ -42,9 +42,9 @@ OURS = ("ours", "measures", "families", "simulated")
 
 
 def process(name: str, task: Row) -> Row:
-    """Run one measurement in a process of its own; see ``pipelines.bench.peers.measured``."""
+    """Run one measurement in a process of its own; see ``studies.bench.peers.measured``."""
     if name in OURS:
-        command = [sys.executable, "-m", "pipelines.bench.ours", name]
+        command = [sys.executable, "-m", "studies.bench.ours", name]
     elif PEERS_PYTHON.exists():
         command = [str(PEERS_PYTHON), str(PEERS), name]
     else:
@@ -58,7 +58,7 @@ def process(name: str, task: Row) -> Row:
 
 
 def task_of(of: World, params: Params, windows: Sequence[int] = WINDOWS) -> Row:
-    """The task of ``pipelines.bench.peers`` on a world."""
+    """The task of ``studies.bench.peers`` on a world."""
     return {
         "usage": str(of.tables["usage"]),
         "customers": str(of.tables["customers"]),

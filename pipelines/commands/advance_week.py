@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import re
 
+from data.atomic import write_text
 from data.errors import BadInputError
-from data.files import write_text
 from pipelines.params import load_params
 from pipelines.paths import PARAMS_FILE
 from pipelines.stage import run_stage

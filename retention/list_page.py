@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
+from data.atomic import write_text
 from data.contracts import CAUSES
-from data.files import write_text
 from features.declare import REASON_GROUPS
 from retention import change, charts, ranking
 from retention.charts import Box, Chart, Mark
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from retention.detail import CustomerDetail
     from retention.language import Language
     from retention.reasons import Explanation, Reason
-    from retention.weekly import WeeklyList
+    from retention.weekly_list import WeeklyList
 
 # Weeks that the chart of use paints stronger: those that most reasons speak of.
 _RECENT: Final = 4

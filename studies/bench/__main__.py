@@ -11,12 +11,12 @@ import argparse
 import json
 import logging
 
-from data.files import write_text
-from pipelines.bench.report import document
-from pipelines.bench.sections import SECTIONS
+from data.atomic import write_text
 from pipelines.params import load_params
 from pipelines.paths import REPORTS
 from pipelines.stage import run_stage
+from studies.bench.report import document
+from studies.bench.sections import SECTIONS
 
 logger = logging.getLogger("bench")
 FOLDER = REPORTS / "bench"
@@ -24,7 +24,7 @@ FOLDER = REPORTS / "bench"
 
 def main() -> None:
     """Measure the sections, writing the report after each."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m studies.bench", description=__doc__)
     parser.add_argument("--full", action="store_true", help="also what takes hours")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     asked = parser.parse_args()

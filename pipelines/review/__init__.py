@@ -1,0 +1,1 @@
+"""What a reviewer gets: MLflow runs, the registered model, and the champion."""
