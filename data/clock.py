@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Annotated, Any, overload
 
 import numpy as np
+from annotated_types import Ge, Gt, Le
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,8 +39,8 @@ class Clock:
         Length of a period in days.
     """
 
-    anchor_weekday: int = 0
-    period_days: int = 7
+    anchor_weekday: Annotated[int, Ge(0), Le(6)] = 0
+    period_days: Annotated[int, Gt(0)] = 7
 
     @property
     def period_us(self) -> int:
@@ -133,3 +134,20 @@ class Clock:
     def label(self, periods: int) -> str:
         """Short name of a span of periods for column names: ``4w`` for weeks, else ``4p``."""
         return f"{periods}{'w' if self.period_days == 7 else 'p'}"
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class ClockSettings(Clock):
+    """The clock of a business, and how late its rows may be.
+
+    Parameters
+    ----------
+    lateness_days
+        Longest delay between ``event_at`` and ``available_at``, in days.
+    """
+
+    lateness_days: Annotated[int, Ge(0)]
+
+    def __repr__(self) -> str:
+        """Only what numbers the periods: kept measures do not depend on the lateness."""
+        return repr(Clock(self.anchor_weekday, self.period_days))

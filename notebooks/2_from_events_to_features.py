@@ -24,7 +24,7 @@ if not Path("params.yaml").exists():  # Jupyter starts beside the notebook
     os.chdir("..")
 
 params = load_params()
-clock = params.clock.clock
+clock = params.clock
 top = pd.read_parquet(SCORES / "list.parquet").iloc[0]
 customer, cutoff = top["customer_id"], top["cutoff"]
 short = params.featurize.windows[1]

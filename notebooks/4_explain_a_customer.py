@@ -31,7 +31,7 @@ params = load_params()
 horizons = labels(params)
 catalog = load_catalog()
 model = load_model(MODEL)
-newest, _ = load_newest(params.clock.clock, horizons)
+newest, _ = load_newest(params.clock, horizons)
 names = newest.feature_names
 listed = pd.read_parquet(SCORES / "list.parquet")
 top = listed[listed["queue"] == "success"].iloc[0]

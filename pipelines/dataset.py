@@ -125,7 +125,7 @@ def newest_cutoff(clock: Clock) -> int:
 
 def blocks_of(data: RiskData, params: Params) -> tuple[Block, ...]:
     """Blocks of the backtest that the history has room for, oldest first, the sealed one last."""
-    newest = newest_cutoff(params.clock.clock)
+    newest = newest_cutoff(params.clock)
     return rolling_blocks(int(data.cutoff.min()), newest, split_settings(params))
 
 

@@ -67,7 +67,7 @@ def sealed_scores(params: Params) -> pa.Table:
         As ``data/backtest/test_scores.parquet``, sorted by ``customer_id, cutoff``: pair the rows
         of two models on these. ``block`` is the number of the sealed block, the newest.
     """
-    clock = params.clock.clock
+    clock = params.clock
     data = load_history(clock, labels(params), params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
     blocks = blocks_of(data, params)
@@ -139,7 +139,7 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Backtest the model and its rivals, write scores, measures and pictures."""
     params = load_params()
-    clock, horizons = params.clock.clock, labels(params)
+    clock, horizons = params.clock, labels(params)
     data = load_history(clock, horizons, params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
     blocks, _ = open_and_sealed(blocks_of(data, params))

@@ -25,7 +25,7 @@ def main() -> None:
             target,
             periods,
             engine,
-            params.clock.clock,
+            params.clock,
             settings,
             earlier=PERIODS,
         )

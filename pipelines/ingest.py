@@ -24,7 +24,7 @@ def read_source(params: Params, target: Path, truth: Path) -> dict[str, int]:
 
     Only the simulated source writes into ``truth``.
     """
-    section, clock = params.ingest, params.clock.clock
+    section, clock = params.ingest, params.clock
     # Each source is imported only where it is used: they need different libraries.
     if section.source == "files":
         from data.sources.folder import read_files  # noqa: PLC0415

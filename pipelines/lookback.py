@@ -40,7 +40,7 @@ def look_back(params: Params, as_of: int) -> tuple[tuple[RealisedQueue, ...], tu
     tuple
         What became of each list by the first horizon, and the effect by each horizon.
     """
-    clock = params.clock.clock
+    clock = params.clock
     now = clock.cutoff_at(as_of)
     folders = released(params.ingest.source, now)
     follow_up = dt.timedelta(days=params.snapshot.undo_days + params.clock.lateness_days)
@@ -86,6 +86,6 @@ def _lifetimes(params: Params, as_of: int) -> pd.DataFrame:
     with params.engine.open_duckdb() as engine:
         tables = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
         lives = lifetimes_whoever_was_contacted(
-            tables, params.clock.clock, population_settings(params), engine, as_of
+            tables, params.clock, population_settings(params), engine, as_of
         )
     return pd.DataFrame(lives.to_pandas())

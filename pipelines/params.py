@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from data.clock import Clock
+from data.clock import ClockSettings
 from data.engine import Engine, open_engine
 from data.errors import BadInputError
 from pipelines.paths import PARAMS_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -28,19 +32,6 @@ class Section(BaseModel):
     """A section of params.yaml: frozen, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ClockParams(Section):
-    """When periods close, and how late a row may be."""
-
-    anchor_weekday: Annotated[int, Field(ge=0, le=6)]
-    period_days: Positive
-    lateness_days: NotNegative
-
-    @property
-    def clock(self) -> Clock:
-        """The clock of these parameters."""
-        return Clock(self.anchor_weekday, self.period_days)
 
 
 class EngineParams(Section):
@@ -261,7 +252,7 @@ class PromoteParams(Section):
 class Params(Section):
     """All of params.yaml."""
 
-    clock: ClockParams
+    clock: ClockSettings
     engine: EngineParams
     ingest: IngestParams
     validate_: Annotated[ValidateParams, Field(alias="validate")]
@@ -287,7 +278,7 @@ class Params(Section):
         Interval end + ``undo_days`` + the longest lateness, in whole periods.
         """
         follow_up = self.snapshot.undo_days + self.clock.lateness_days
-        extra = self.clock.clock.periods_covering(follow_up)
+        extra = self.clock.periods_covering(follow_up)
         return tuple(horizon + extra for horizon in self.snapshot.horizons)
 
     @property
@@ -313,7 +304,7 @@ class Params(Section):
                 "first cutoff: shorten the window or raise history_periods."
             )
         if self.snapshot.as_of is not None:
-            self.clock.clock.cutoff_on(self.snapshot.as_of)  # refuses a day without a cutoff
+            self.clock.cutoff_on(self.snapshot.as_of)  # refuses a day without a cutoff
         world = self.ingest.simulated
         if self.ingest.source == "simulated" and world.weeks < self.needed_periods:
             raise ValueError(
@@ -321,7 +312,7 @@ class Params(Section):
                 f"blocks need {self.needed_periods} periods: raise it, or lower "
                 "snapshot.history_periods, snapshot.horizons or the train.*_periods."
             )
-        if self.ingest.source == "simulated" and self.clock.clock.period_days != 7:
+        if self.ingest.source == "simulated" and self.clock.period_days != 7:
             raise ValueError("The simulated world lives in weeks: clock.period_days must be 7.")
         return self
 
@@ -332,23 +323,49 @@ def parse_params(values: Any) -> Params:
     Raises
     ------
     BadInputError
-        With one sentence that names the first key at fault, the rule and how many more there are.
+        One sentence that names the first key at fault, the rule and how many more there are.
     """
     try:
-        return Params.model_validate(values)
+        params = Params.model_validate(values)
+        errors: list[Any] = _left_to_defaults(params, values)
     except ValidationError as error:
-        first, *others = error.errors()
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            said = f"there is no parameter {key}: correct the name or take the line out"
-        elif first["type"] == "missing":
-            said = f"the parameter {key} is missing: add it"
-        elif first["type"] == "value_error":
-            said = str(first["ctx"]["error"]).rstrip(".")
-        else:
-            said = f"{key} is {first['input']!r}, but {first['msg'][:1].lower()}{first['msg'][1:]}"
+        errors = error.errors()
+    if errors:
+        first, *others = errors
         more = f" ({len(others)} more after this one)" if others else ""
-        raise BadInputError(f"{PARAMS_FILE}: {said}.{more}") from error
+        raise BadInputError(f"{PARAMS_FILE}: {_sentence(first)}.{more}")
+    return params
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    """What is wrong with one parameter, in words, without the full stop."""
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+        return f"there is no parameter {key}: correct the name or remove the line"
+    if error["type"] == "missing":
+        return f"the parameter {key} is missing: add it"
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"]).rstrip(".")
+    return f"{key} is {error['input']!r}, but {error['msg'][:1].lower()}{error['msg'][1:]}"
+
+
+def _left_to_defaults(
+    section: Any, values: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """Errors for parameters that a room's settings have defaults for and the file does not name."""
+    if isinstance(section, Section):
+        names = {name: field.alias or name for name, field in type(section).model_fields.items()}
+    else:
+        names = {field.name: field.name for field in dataclasses.fields(section)}
+    errors = []
+    for name, key in names.items():
+        if key not in values:
+            errors.append({"type": "missing", "loc": (*path, key)})
+            continue
+        inner = getattr(section, name)
+        if isinstance(inner, Section) or dataclasses.is_dataclass(inner):
+            errors += _left_to_defaults(inner, values[key], (*path, key))
+    return errors
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:

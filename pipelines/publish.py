@@ -140,14 +140,14 @@ def parent(evaluation: Mapping[str, Any], drift: Mapping[str, float], params: Pa
         tags=tags | {"mlflow.note.content": note},
         params=flat,
         metrics=metrics_of(cells, "test") | tested | drifted,
-        series=weekly_series(evaluation["weeks"], model, params.clock.clock),
+        series=weekly_series(evaluation["weeks"], model, params.clock),
     )
 
 
 def served(params: Params) -> Model:
     """The model as it is registered."""
     horizons = labels(params)
-    newest, _ = load_newest(params.clock.clock, horizons)
+    newest, _ = load_newest(params.clock, horizons)
     example = pd.DataFrame(newest.X[:EXAMPLE_ROWS].astype(np.float64), columns=newest.feature_names)
     return Model(
         artifacts={"model": MODEL, "catalog": FEATURES / CATALOG_FILE},

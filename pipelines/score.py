@@ -70,14 +70,14 @@ def recently_contacted(params: Params, as_of: int, engine: Engine) -> set[str]:
     path = CLEAN / "interventions.parquet"
     if not path.exists():
         return set()
-    clock = params.clock.clock
+    clock = params.clock
     after = clock.cutoff_us(as_of - params.score.contact_pause_periods)
     return contacted_between(engine.read(path), after, clock.cutoff_us(as_of), engine)
 
 
 def looked_closer(params: Params, week: WeeklyList, as_of: int) -> WeeklyList:
     """Add what the page shows of each listed customer, and how many have already decided."""
-    clock, label = params.clock.clock, week.labels[0]
+    clock, label = params.clock, week.labels[0]
     causes = dict(zip(QUEUE_NAMES, CAUSES, strict=True))
     risks = past_risks(params.ingest.source, week.listed, causes, label, PERIODS)
     with params.engine.open_duckdb() as engine:
@@ -92,7 +92,7 @@ def looked_closer(params: Params, week: WeeklyList, as_of: int) -> WeeklyList:
 
 def churn_overview(params: Params, as_of: int) -> Overview:
     """Compute the second page from lifetimes, subscriptions and payments."""
-    until = params.clock.clock.cutoff_us(as_of)
+    until = params.clock.cutoff_us(as_of)
     customers = pq.read_table(CLEAN / "customers.parquet", columns=["customer_id", "segment"])
     customers = customers.sort_by("customer_id").to_pandas()
     revenue, failed = None, None
@@ -109,7 +109,7 @@ def churn_overview(params: Params, as_of: int) -> Overview:
         customers,
         revenue,
         failed,
-        params.clock.clock.cutoff_at(as_of),
+        params.clock.cutoff_at(as_of),
         params.score.margin,
         params.ingest.currency,
     )
@@ -163,7 +163,7 @@ def provenance(params: Params, model: RiskModel, version: str) -> Provenance:
 def main() -> None:
     """Score everyone, rank, explain the listed, write list and page."""
     params = load_params()
-    clock, horizons = params.clock.clock, labels(params)
+    clock, horizons = params.clock, labels(params)
     catalog = load_catalog()
     playbook = load_playbook(groups=REASON_GROUPS)
     data, snapshots = load_newest(clock, horizons)

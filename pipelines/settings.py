@@ -27,13 +27,13 @@ SETTLED_BY = {"involuntary": "in_dunning"}
 
 def labels(params: Params) -> tuple[str, ...]:
     """Names of the horizons in files and columns, e.g. 4w."""
-    return tuple(params.clock.clock.label(horizon) for horizon in params.snapshot.horizons)
+    return tuple(params.clock.label(horizon) for horizon in params.snapshot.horizons)
 
 
 def population_settings(params: Params) -> PopulationSettings:
     """Who is looked at, when, and how far ahead."""
     section = params.snapshot
-    as_of = None if section.as_of is None else params.clock.clock.cutoff_on(section.as_of)
+    as_of = None if section.as_of is None else params.clock.cutoff_on(section.as_of)
     return PopulationSettings(
         rule=section.rule,
         silent_periods=section.silent_periods,
@@ -50,7 +50,7 @@ def split_settings(params: Params) -> SplitSettings:
     follow_up_days = params.snapshot.undo_days + params.clock.lateness_days
     return SplitSettings(
         horizons=params.snapshot.horizons,
-        follow_up_periods=params.clock.clock.periods_covering(follow_up_days),
+        follow_up_periods=params.clock.periods_covering(follow_up_days),
         stop_periods=params.train.stop_periods,
         calibrate_periods=params.train.calibrate_periods,
         test_periods=params.train.test_periods,

@@ -46,7 +46,7 @@ def report(population: Population, clock: Clock, horizons: tuple[int, ...]) -> d
 def main() -> None:
     """Read the clean tables, write snapshots and outcomes."""
     params = load_params()
-    clock = params.clock.clock
+    clock = params.clock
     with params.engine.open() as engine:
         tables = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
         population = observe_population(tables, clock, population_settings(params), engine)

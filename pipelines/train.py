@@ -16,7 +16,7 @@ from pipelines.stage import run_stage
 def main() -> None:
     """Fit on the history, write the model's folder."""
     params = load_params()
-    clock = params.clock.clock
+    clock = params.clock
     data = load_history(clock, labels(params), params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
     blocks_of(data, params)  # what the backtest will need is refused before anything is fitted

@@ -30,7 +30,7 @@ logger = logging.getLogger("tune")
 
 def tuning_folds(params: Params, folds: int) -> Folds:
     """Folds before the test blocks, on the features in the current folder."""
-    clock = params.clock.clock
+    clock = params.clock
     data = load_history(clock, labels(params), params.train.memory_limit)
     split = split_settings(params)
     first, *_ = blocks_of(data, params)

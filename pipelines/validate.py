@@ -21,7 +21,7 @@ def main() -> None:
         params.validate_.share_limit, params.validate_.share_limits, params.clock.lateness_days
     )
     with params.engine.open_duckdb() as engine:
-        report = validate(RAW, CLEAN, REFUSED, engine, params.clock.clock, settings)
+        report = validate(RAW, CLEAN, REFUSED, engine, params.clock, settings)
     with replaced(QUARANTINE) as folder:
         REFUSED.rename(folder)
     write_text(json.dumps(report, indent=2) + "\n", REPORTS / "quality.json")

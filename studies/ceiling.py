@@ -35,7 +35,7 @@ logger = logging.getLogger("ceiling")
 
 def measure(params: Params) -> dict[str, Any]:
     """Skill of the model on test weeks, from the features in the current folder."""
-    clock, horizons = params.clock.clock, labels(params)
+    clock, horizons = params.clock, labels(params)
     data = load_history(clock, horizons, params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
     blocks, _ = open_and_sealed(blocks_of(data, params))

@@ -54,7 +54,7 @@ def larger_world(times: int, memory_limit: str, number: int = 0) -> Iterator[Par
         # Without dirt all rows are clean, and the others are the same; the truth is not asked for.
         world = replace(world, switches=replace(world.switches, dirt=False))
         with replaced_folder(CLEAN) as folder:
-            simulate(world, params.clock.clock, folder, None)
+            simulate(world, params.clock, folder, None)
         for stage in (snapshot, featurize):
             logger.info("%s, with %d times the customers", stage.__name__, times)
             stage.main()

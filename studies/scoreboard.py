@@ -189,7 +189,7 @@ def scored(
 def section(title: str, trials: int) -> tuple[str, dict[str, Mapping[str, Any]]]:
     """Tune and measure on the state of the pipeline in the current folder; also what was chosen."""
     params = load_params()
-    clock, horizons = params.clock.clock, labels(params)
+    clock, horizons = params.clock, labels(params)
     data = load_history(clock, horizons, params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
     split = split_settings(params)
@@ -268,7 +268,7 @@ def larger_table(
     Customers of worlds with other numbers have other ids.
     """
     with larger_world(times, LARGER_MEMORY, number) as params:
-        data = load_history(params.clock.clock, labels(params), params.train.memory_limit)
+        data = load_history(params.clock, labels(params), params.train.memory_limit)
         blocks, _ = open_and_sealed(blocks_of(data, params))
         settings = model_settings(params, monotone_signs(load_catalog()))
         data, settings = at_first_horizon(data, settings)

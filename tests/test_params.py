@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from data.clock import Clock
 from data.errors import BadInputError
 from data.sources.simulated import Switches
 from pipelines.ingest import world_settings
@@ -33,7 +34,16 @@ def changed(key: str, value: Any) -> Any:
 def test_the_file_in_the_project_is_valid_and_frozen() -> None:
     params = parse_params(VALUES)
     with pytest.raises(ValueError, match="frozen"):
+        params.clock = Clock()  # type: ignore[misc, assignment]
+    with pytest.raises(dataclasses.FrozenInstanceError):
         params.clock.period_days = 1  # type: ignore[misc]
+
+
+def test_the_clock_of_the_parameters_is_a_clock_that_numbers_the_same_periods() -> None:
+    params = parse_params(VALUES)
+    assert isinstance(params.clock, Clock)
+    assert params.clock.lateness_days == VALUES["clock"]["lateness_days"]
+    assert repr(params.clock) == repr(Clock()), "kept measures are keyed by it"
 
 
 def test_every_line_of_the_file_has_a_comment() -> None:

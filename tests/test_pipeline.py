@@ -148,7 +148,7 @@ def test_scores_hold_the_risk_of_contraction_and_the_loss_expected_of_all(done: 
 
 def test_a_small_memory_thins_snapshots_by_hash_and_a_smaller_one_more(done: Project) -> None:
     with done.inside():
-        clock, names = load_params().clock.clock, ("4w", "8w", "13w")
+        clock, names = load_params().clock, ("4w", "8w", "13w")
         whole, half, fifth = (load_history(clock, names, limit) for limit in ("1TB", "5MB", "2MB"))
 
     def keys(data: RiskData) -> set[tuple[str, int]]:

@@ -62,7 +62,7 @@ def about(params: Params) -> dict[str, Any]:
     BadInputError
         If the candidate does not belong to the model, the cutoff or the source of now.
     """
-    clock = params.clock.clock
+    clock = params.clock
     provenance: dict[str, Any] = json.loads(
         needed(SCORES / "provenance.json").read_text(encoding="utf-8")
     )

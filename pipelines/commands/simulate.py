@@ -42,7 +42,7 @@ def main() -> None:
     with replaced_folder(asked.target) as folder:
         rows = simulate(
             settings,
-            params.clock.clock,
+            params.clock,
             folder / "raw",
             folder / "truth",
             params.snapshot.horizons,

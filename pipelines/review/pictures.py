@@ -48,7 +48,7 @@ def draw_pictures(params: Params, folder: Path) -> dict[str, float]:
     dict
         Population stability index of each feature between the training and the newest cutoff.
     """
-    clock, horizons = params.clock.clock, labels(params)
+    clock, horizons = params.clock, labels(params)
     capacity = evaluation_settings(params, customers_now()).capacity
     table = pd.read_parquet(BACKTEST / "test_scores.parquet")
     capacity_picture(table, horizons[0], capacity, folder / "capacity.png")

@@ -48,6 +48,7 @@ ARTIFACTS = Path("mlartifacts")
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
 # What a loaded model needs beside Python; the versions are those that it was made with.
 REQUIREMENTS = (
+    "annotated-types",
     "babel",
     "lightgbm",
     "mlflow-skinny",

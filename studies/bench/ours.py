@@ -69,7 +69,7 @@ def aggregates(task: Task, params: Params) -> dict[str, Any]:
     ``sums``, and the seconds of each of the ``stages``.
     """
     windows, laps = tuple(task["windows"]), Laps()
-    clock, settings = params.clock.clock, FeatureSettings(windows, ())
+    clock, settings = params.clock, FeatureSettings(windows, ())
     sums: dict[str, int] = {}
     with (
         _engine(task, params) as engine,
@@ -135,7 +135,7 @@ def measures(task: Task, params: Params) -> dict[str, Any]:
     """Measure all logs in the folder ``clean``, extending what lies in ``periods`` already."""
     periods, core = Path(task["periods"]), params.featurize.core_features
     with _engine(task, params) as engine, replaced_folder(periods) as target:
-        measure(_tables(task), target, engine, params.clock.clock, core, earlier=periods)
+        measure(_tables(task), target, engine, params.clock, core, earlier=periods)
     return {}
 
 
@@ -152,7 +152,7 @@ def families(task: Task, params: Params) -> dict[str, Any]:
             Path(scratch) / "features",
             Path(scratch) / "periods",
             engine,
-            params.clock.clock,
+            params.clock,
             settings,
         )
     return {"features": len(features)}

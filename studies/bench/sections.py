@@ -64,7 +64,7 @@ def task_of(of: World, params: Params, windows: Sequence[int] = WINDOWS) -> Row:
         "customers": str(of.tables["customers"]),
         "snapshots": str(snapshots(of, CUTOFFS, params)),
         "windows": windows,
-        "period_us": params.clock.clock.period_us,
+        "period_us": params.clock.period_us,
         "threads": params.engine.threads,
     }
 

@@ -65,7 +65,7 @@ def world(customers: int, weeks: int, params: Params) -> World:
     As many customers sign up as there is history for, so that a shorter history is no part of a
     longer one.
     """
-    newest = params.clock.clock.cutoff_on(params.ingest.simulated.start) + weeks
+    newest = params.clock.cutoff_on(params.ingest.simulated.start) + weeks
     made = World(FOLDER / f"{customers}x{weeks}" / "clean", newest)
     if not made.folder.exists():
         logger.info("simulating %d customers over %d weeks, once", customers, weeks)
@@ -76,7 +76,7 @@ def world(customers: int, weeks: int, params: Params) -> World:
 
 def _make(customers: int, weeks: int, folder: Path, params: Params) -> None:
     settings = world_settings(params, customers=customers, weeks=weeks, arrival_weeks=weeks)
-    clock, raw, clean = params.clock.clock, folder / "raw", folder / "clean"
+    clock, raw, clean = params.clock, folder / "raw", folder / "clean"
     simulate(settings, clock, raw, None)
     if customers > VALIDATED_CUSTOMERS:
         raw.rename(clean)
@@ -97,7 +97,7 @@ def tenth(whole: World, params: Params) -> World:
 
 def until(whole: World, cutoff: int, params: Params) -> World:
     """Return the world as it was known at a cutoff."""
-    instant = params.clock.clock.cutoff_at(cutoff)
+    instant = params.clock.cutoff_at(cutoff)
 
     def known(table: Any) -> Any:
         column = table.available_at if "available_at" in table.columns else table.signed_up_at
@@ -119,7 +119,7 @@ def _part(whole: World, name: str, chosen: Callable[[Any], Any], params: Params)
 
 
 def _write_arrivals(folder: Path, params: Params) -> None:
-    clock = params.clock.clock
+    clock = params.clock
     with params.engine.open() as engine:
         logs = {log: engine.read(folder / f"{log}.parquet") for log in MEASURES}
         write_arrivals({n: arrivals(rows, engine, clock) for n, rows in logs.items()}, folder)
@@ -139,7 +139,7 @@ def snapshots(of: World, cutoffs: int, params: Params) -> Path:
     """
     path = of.folder.parent / f"{of.folder.name}-snapshots-{cutoffs}.parquet"
     if not path.exists():
-        clock = params.clock.clock
+        clock = params.clock
         newest = range(of.newest - cutoffs + 1, of.newest + 1)
         instants = pa.array([clock.cutoff_at(number) for number in newest], INSTANT)
         at = ibis.memtable(pa.table({"cutoff": instants}))
