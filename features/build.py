@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from data.clock import Clock
     from data.engine import Engine
     from features.catalog import Column, Feature
-    from features.declare import FeatureSettings
+    from features.feature_settings import FeatureSettings
     from features.roll import Integers
 
 log = logging.getLogger(__name__)

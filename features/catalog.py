@@ -15,7 +15,8 @@ from data.atomic import write_text
 from data.clock import Clock
 from data.contracts import TABLES
 from features import engagement, lifecycle, payments, support
-from features.declare import REASON_GROUPS, UNITS, Feature, FeatureSettings
+from features.declare import REASON_GROUPS, UNITS, Feature
+from features.feature_settings import FeatureSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from data.clock import Clock
-    from features.declare import FeatureSettings, Numbers
+    from features.declare import Numbers
+    from features.feature_settings import FeatureSettings
     from features.roll import Flags, Integers
 
 State = TypeVar("State")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from data.atomic import replaced_folder
 from features.build import build_features
-from features.declare import FeatureSettings
 from pipelines.params import load_params
 from pipelines.paths import CLEAN, FEATURES, PERIODS, SNAPSHOTS, needed, tables_in
 from pipelines.stage import run_stage
@@ -13,7 +12,6 @@ from pipelines.stage import run_stage
 def main() -> None:
     """Write the features of every snapshot, and the measures that they come from."""
     params = load_params()
-    settings = FeatureSettings(params.featurize.windows, params.featurize.core_features)
     with (
         params.engine.open() as engine,
         replaced_folder(FEATURES) as target,
@@ -26,7 +24,7 @@ def main() -> None:
             periods,
             engine,
             params.clock,
-            settings,
+            params.featurize,
             earlier=PERIODS,
         )
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from data.clock import ClockSettings
 from data.engine import Engine, open_engine
 from data.errors import BadInputError
+from features.feature_settings import FeatureSettings
 from pipelines.paths import PARAMS_FILE
 
 if TYPE_CHECKING:
@@ -128,19 +129,6 @@ class SnapshotParams(Section):
     def _ascending(self) -> Self:
         if list(self.horizons) != sorted(set(self.horizons)):
             raise ValueError(f"snapshot.horizons must ascend, but is {list(self.horizons)}.")
-        return self
-
-
-class FeaturizeParams(Section):
-    """Windows of the features."""
-
-    windows: Annotated[tuple[Positive, ...], Field(min_length=2)]
-    core_features: tuple[str, ...]
-
-    @model_validator(mode="after")
-    def _ascending(self) -> Self:
-        if list(self.windows) != sorted(set(self.windows)):
-            raise ValueError(f"featurize.windows must ascend, but is {list(self.windows)}.")
         return self
 
 
@@ -257,7 +245,7 @@ class Params(Section):
     ingest: IngestParams
     validate_: Annotated[ValidateParams, Field(alias="validate")]
     snapshot: SnapshotParams
-    featurize: FeaturizeParams
+    featurize: FeatureSettings
     tune: TuneParams
     train: TrainParams
     evaluate: EvaluateParams

@@ -13,7 +13,7 @@ from data.atomic import write_table
 from data.clock import Clock
 from data.contracts import INSTANT
 from features.build import build_features
-from features.declare import FeatureSettings
+from features.feature_settings import FeatureSettings
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -19,7 +19,8 @@ from features.catalog import (
     columns,
     document,
 )
-from features.declare import Family, Feature, FeatureSettings, from_json, span
+from features.declare import Family, Feature, from_json, span
+from features.feature_settings import FeatureSettings
 
 SETTINGS = FeatureSettings((1, 4, 13, 26), ("login", "report"))
 FEATURES = catalog(SETTINGS.windows, SETTINGS.core_features, TABLES)
@@ -141,7 +142,7 @@ def test_a_name_declared_twice_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("windows", [(), (4,), (4, 4), (13, 4), (0, 4)])
-def test_windows_that_do_not_rise_are_refused(windows):
+def test_windows_that_do_not_ascend_are_refused(windows):
     with pytest.raises(BadInputError, match=r"featurize\.windows"):
         FeatureSettings(windows)
 

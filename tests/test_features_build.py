@@ -20,7 +20,8 @@ from data.engine import open_engine
 from features import build, engagement
 from features.build import build_features
 from features.catalog import Feature, catalog
-from features.declare import FeatureSettings, from_json
+from features.declare import from_json
+from features.feature_settings import FeatureSettings
 from features.known import integers
 from features.measures import MEASURES
 from features.roll import NOTHING

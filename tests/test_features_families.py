@@ -8,7 +8,7 @@ import pytest
 from handmade import at
 from handmade_features import LONG_AGO, SETTINGS, features_of
 
-from features.declare import FeatureSettings
+from features.feature_settings import FeatureSettings
 
 CUTOFF = at(10)
 

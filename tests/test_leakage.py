@@ -25,7 +25,7 @@ from data.population import PopulationSettings, observe_population
 from data.quality import QualitySettings, validate
 from features import engagement
 from features.build import build_features
-from features.declare import FeatureSettings
+from features.feature_settings import FeatureSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -57,7 +57,11 @@ def test_every_line_of_the_file_has_a_comment() -> None:
         ("trian", {}, "there is no parameter trian: correct the name"),
         ("train.depth", 3, "there is no parameter train.depth: correct the name"),
         ("snapshot.horizons", [8, 4], r"snapshot.horizons must ascend, but is \[8, 4\]"),
-        ("featurize.windows", [4, 4], "featurize.windows must ascend"),
+        (
+            "featurize.windows",
+            [4, 4],
+            "featurize.windows must be .* whole numbers that ascend .* but is",
+        ),
         ("snapshot.history_periods", 20, "featurize.windows reaches 26 periods back, but"),
         ("ingest.simulated.weeks", 60, r"ingest.simulated.weeks is 60, but .* need \d+ periods"),
         ("score.holdout_share", 0.6, "score.holdout_share is 0.6, but input should be less"),

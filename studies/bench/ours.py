@@ -26,8 +26,8 @@ from data.clock import Clock
 from data.engine import Engine, open_engine
 from data.sources.simulated import simulate
 from features.build import BlockFeatures, build_features, customer_blocks
-from features.declare import FeatureSettings
 from features.engagement import daily
+from features.feature_settings import FeatureSettings
 from features.periods import Periods, measure
 from pipelines.ingest import world_settings
 from pipelines.params import load_params
@@ -141,7 +141,7 @@ def measures(task: Task, params: Params) -> dict[str, Any]:
 
 def families(task: Task, params: Params) -> dict[str, Any]:
     """Every feature of every family of the ``snapshots``, from the logs in the folder ``clean``."""
-    settings = FeatureSettings(params.featurize.windows, params.featurize.core_features)
+    settings = params.featurize
     with (
         _engine(task, params) as engine,
         tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch,
