@@ -190,8 +190,8 @@ def lifetimes_whoever_was_contacted(
     as_of
         Number of the cutoff; rows that became available later are not read.
     """
-    names = tables["customers"].order_by("customer_id").to_pandas()["customer_id"]
-    names = names.to_numpy(dtype=object)
+    customers = tables["customers"].select("customer_id").order_by("customer_id")
+    names = engine.to_arrow(customers)["customer_id"].to_pandas().to_numpy(dtype=object)
     until = clock.cutoff_us(as_of)
     if settings.rule == "contract":
         events = read_subscriptions(tables["subscriptions"], names, until, engine)
@@ -220,7 +220,8 @@ def already_decided(subscriptions: Any, until_us: int, engine: Engine) -> set[st
         subscriptions.kind.isin([*LIVE_KINDS, *STOP_KINDS])
         & (engine.microseconds(subscriptions.available_at) <= until_us)
     )
-    rows = log.select("customer_id", "subscription_id", "event_at", "kind", "event_id").to_pandas()
+    log = log.select("customer_id", "subscription_id", "event_at", "kind", "event_id")
+    rows = engine.to_arrow(log).to_pandas()
     rows["code"] = rows["kind"].map(KINDS.index)
     last = rows.sort_values(["event_at", "code", "event_id"]).drop_duplicates(
         ["customer_id", "subscription_id"], keep="last"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow.parquet as pq
 
 from data.contracts import CAUSES
 from data.population import lifetimes_whoever_was_contacted
-from pipelines.paths import CLEAN, tables_in
 from pipelines.released_lists import cutoff_of, read_records, released
 from pipelines.settings import labels, population_settings
 from retention.effect import effects, first_listings
@@ -18,22 +17,30 @@ from retention.ranking import ListSettings
 from retention.realised import realised
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from data.engine import Engine
     from pipelines.params import Params
     from retention.effect import Effect
     from retention.realised import RealisedQueue
 
 
-def look_back(params: Params, as_of: int) -> tuple[tuple[RealisedQueue, ...], tuple[Effect, ...]]:
-    """Hold the released lists against what happened, each once its follow-up has passed.
+def look_back(
+    params: Params, logs: Mapping[str, Any], as_of: int, engine: Engine
+) -> tuple[tuple[RealisedQueue, ...], tuple[Effect, ...]]:
+    """Compare the released lists with what happened, each once its follow-up has passed.
 
     Parameters
     ----------
     params
         The parameters.
+    logs
+        Clean tables by name, lazy Ibis tables.
     as_of
         Number of the newest cutoff; later rows are not read.
+    engine
+        Runs the queries.
 
     Returns
     -------
@@ -48,9 +55,11 @@ def look_back(params: Params, as_of: int) -> tuple[tuple[RealisedQueue, ...], tu
     passed = [[f for f in folders if cutoff_of(f) + span + follow_up <= now] for span in spans]
     if not passed[0]:
         return (), ()
-    lives = _lifetimes(params, as_of)
+    lives = lifetimes_whoever_was_contacted(
+        logs, clock, population_settings(params), engine, as_of
+    ).to_pandas()
     names = labels(params)
-    became = [
+    realised_lists = [
         queue
         for folder in passed[0]
         if _promised(folder, names[0])
@@ -62,7 +71,7 @@ def look_back(params: Params, as_of: int) -> tuple[tuple[RealisedQueue, ...], tu
             spans[0],
         )
     ]
-    measured = [
+    measured_effects = [
         effect
         for label, span, lists in zip(names, spans, passed, strict=True)
         if lists
@@ -73,19 +82,10 @@ def look_back(params: Params, as_of: int) -> tuple[tuple[RealisedQueue, ...], tu
             span,
         )
     ]
-    return tuple(became), tuple(measured)
+    return tuple(realised_lists), tuple(measured_effects)
 
 
 def _promised(folder: Path, label: str) -> bool:
     """Whether a list promised anything of a horizon: the horizons may have been others then."""
     columns = pq.read_schema(folder / "scores.parquet").names
     return all(f"risk_{cause}_{label}" in columns for cause in CAUSES)
-
-
-def _lifetimes(params: Params, as_of: int) -> pd.DataFrame:
-    with params.engine.open_duckdb() as engine:
-        tables = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
-        lives = lifetimes_whoever_was_contacted(
-            tables, params.clock, population_settings(params), engine, as_of
-        )
-    return pd.DataFrame(lives.to_pandas())

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import json
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from data.atomic import replaced_folder, write_text
 from data.contracts import CAUSES
+from data.invoices import failed_invoices
 from data.lifetimes import read_subscriptions
 from data.outcomes import contacted_between
 from data.population import already_decided
 from features.declare import REASON_GROUPS
 from models.explain import explain
-from models.scoring import predict_cutoff
 from pipelines.catalog import load_catalog
-from pipelines.dataset import FEATURE_TABLE, load_newest, load_outcomes, newest_cutoff
+from pipelines.dataset import load_newest, load_outcomes
 from pipelines.lookback import look_back
 from pipelines.params import load_params
 from pipelines.paths import CLEAN, REPORTS, SCORES, SNAPSHOTS, tables_in
@@ -32,19 +30,23 @@ from pipelines.stage import run_stage
 from retention.chat import summary
 from retention.detail import PERIODS, details
 from retention.exports import crm_frame, write_csv, write_parquet, write_xlsx
-from retention.kaplan_meier import MonthsKept, ages, months_kept
-from retention.list_page import write_page
-from retention.overview import failed_invoices, overview, revenue_steps
+from retention.kaplan_meier import ages, months_kept
+from retention.list_page import PageExtras, write_page
+from retention.overview import Records, overview, revenue_steps
 from retention.overview_page import write_overview
 from retention.playbook import load_playbook
 from retention.ranking import QUEUE_NAMES
-from retention.weekly_list import MONEY_COLUMNS, Provenance, Scored, weekly_list
+from retention.weekly_list import MONEY_COLUMNS, Policy, Provenance, Scored, weekly_list
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from data.engine import Engine
     from models.competing_risks import RiskModel
+    from models.risk_data import RiskData
     from pipelines.params import Params
     from retention.overview import Overview
     from retention.weekly_list import WeeklyList
@@ -59,63 +61,112 @@ def base_rates(outcome: NDArray[np.int8]) -> NDArray[np.float64]:
     return np.asarray(lost / np.maximum(known, 1), dtype=np.float64)
 
 
-def kept_by_plan(as_of: dt.datetime, limit: int) -> MonthsKept:
-    """Months that a kept customer brings, by plan, from the lifetimes so far."""
-    lifetimes = pq.read_table(SNAPSHOTS / "lifetimes.parquet").to_pandas()
-    return months_kept(lifetimes["plan"], *ages(lifetimes, as_of), limit)
+def score(
+    model: RiskModel, data: RiskData, snapshots: pa.Table, horizons: tuple[str, ...]
+) -> Scored:
+    """Predict for every customer of today.
+
+    Parameters
+    ----------
+    model
+        The model that serves.
+    data, snapshots
+        The customers of today as arrays, and their snapshots, row for row the same.
+    horizons
+        Names of the horizons.
+    """
+    risks = model.predict(data.X, data.feature_names)
+    contraction = model.contraction_risk(data.X, risks)
+    last = horizons[-1]
+
+    def explained(
+        rows: NDArray[np.int64], cause: str
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return explain(model, data.X[rows], data.feature_names, cause)
+
+    return Scored(
+        snapshots=snapshots.to_pandas(),
+        risks=risks,
+        labels=horizons,
+        base_rates=base_rates(load_outcomes(horizons)[1]),
+        X=data.X,
+        catalog=load_catalog(),
+        explain=explained,
+        more_scores={
+            f"risk_contraction_{last}": contraction,
+            f"expected_loss_{last}": model.expected_loss(risks, contraction, data.mrr),
+        },
+    )
 
 
-def recently_contacted(params: Params, as_of: int, engine: Engine) -> set[str]:
-    """Customers that were contacted too recently to be called again."""
-    path = CLEAN / "interventions.parquet"
-    if not path.exists():
+def policy(params: Params, lifetimes: pd.DataFrame, as_of: dt.datetime) -> Policy:
+    """Read what the business makes of risks; months kept are those of the lifetimes so far."""
+    return Policy(
+        list_settings(params),
+        load_playbook(groups=REASON_GROUPS),
+        months_kept(lifetimes["plan"], *ages(lifetimes, as_of), params.score.months_kept),
+    )
+
+
+def recently_contacted(
+    params: Params, logs: Mapping[str, Any], as_of: int, engine: Engine
+) -> set[str]:
+    """Customers who were contacted too recently to be called again."""
+    if "interventions" not in logs:
         return set()
     clock = params.clock
     after = clock.cutoff_us(as_of - params.score.contact_pause_periods)
-    return contacted_between(engine.read(path), after, clock.cutoff_us(as_of), engine)
+    return contacted_between(logs["interventions"], after, clock.cutoff_us(as_of), engine)
 
 
-def looked_closer(params: Params, week: WeeklyList, as_of: int) -> WeeklyList:
-    """Add what the page shows of each listed customer, and how many have already decided."""
-    clock, label = params.clock, week.labels[0]
+def decided_customers(
+    params: Params, logs: Mapping[str, Any], as_of: int, scored: pd.Series, engine: Engine
+) -> int:
+    """Count the customers who are not scored because they have already decided to leave."""
+    if params.snapshot.rule != "contract":
+        return 0
+    until = params.clock.cutoff_us(as_of)
+    return len(already_decided(logs["subscriptions"], until, engine) - set(scored))
+
+
+def page_extras(
+    params: Params, week: WeeklyList, logs: Mapping[str, Any], as_of: int, engine: Engine
+) -> PageExtras:
+    """Gather what the page shows beside the list."""
     causes = dict(zip(QUEUE_NAMES, CAUSES, strict=True))
-    risks = past_risks(params.ingest.source, week.listed, causes, label, PERIODS)
-    with params.engine.open_duckdb() as engine:
-        tables = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
-        closer = details(week.listed["customer_id"].tolist(), risks, tables, as_of, clock, engine)
-        decided: set[str] = set()
-        if params.snapshot.rule == "contract":
-            decided = already_decided(tables["subscriptions"], clock.cutoff_us(as_of), engine)
-    decided -= set(week.scores["customer_id"])
-    return dataclasses.replace(week, details=closer, decided=len(decided))
+    risks = past_risks(params.ingest.source, week.listed, causes, week.labels[0], PERIODS)
+    listed = week.listed["customer_id"].tolist()
+    realised, effects = look_back(params, logs, as_of, engine)
+    return PageExtras(
+        details=details(listed, risks, logs, as_of, params.clock, engine),
+        realised=realised,
+        effects=effects,
+        decided=decided_customers(params, logs, as_of, week.scores["customer_id"], engine),
+    )
 
 
-def churn_overview(params: Params, as_of: int) -> Overview:
+def churn_overview(
+    params: Params, lifetimes: pd.DataFrame, logs: Mapping[str, Any], as_of: int, engine: Engine
+) -> Overview:
     """Compute the second page from lifetimes, subscriptions and payments."""
     until = params.clock.cutoff_us(as_of)
-    customers = pq.read_table(CLEAN / "customers.parquet", columns=["customer_id", "segment"])
-    customers = customers.sort_by("customer_id").to_pandas()
+    query = logs["customers"].select("customer_id", "segment").order_by("customer_id")
+    customers = engine.to_arrow(query).to_pandas()
     revenue, failed = None, None
-    with params.engine.open_duckdb() as engine:
-        tables = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
-        if params.snapshot.rule == "contract":
-            names = customers["customer_id"].to_numpy(dtype=object)
-            events = read_subscriptions(tables["subscriptions"], names, until, engine)
-            revenue = revenue_steps(events)
-        if "payments" in tables:
-            failed = failed_invoices(tables["payments"], until, engine)
+    if params.snapshot.rule == "contract":
+        names = customers["customer_id"].to_numpy(dtype=object)
+        revenue = revenue_steps(read_subscriptions(logs["subscriptions"], names, until, engine))
+    if "payments" in logs:
+        failed = failed_invoices(logs["payments"], until, engine)
     return overview(
-        pq.read_table(SNAPSHOTS / "lifetimes.parquet").to_pandas(),
-        customers,
-        revenue,
-        failed,
+        Records(lifetimes, customers, revenue, failed),
         params.clock.cutoff_at(as_of),
         params.score.margin,
         params.ingest.currency,
     )
 
 
-def write(params: Params, week: WeeklyList, churn: Overview) -> None:
+def write(params: Params, week: WeeklyList, extras: PageExtras, churn: Overview) -> None:
     """Write the candidate: what is handed out, and the record."""
     currency = params.ingest.currency
     with replaced_folder(SCORES) as folder:
@@ -130,10 +181,10 @@ def write(params: Params, week: WeeklyList, churn: Overview) -> None:
         for name, columns in params.score.crm.items():
             write_csv(crm_frame(crm, columns, MONEY_COLUMNS), folder / f"crm_{name}.csv")
         write_text(summary(week), folder / "summary.md")
-        for name, rows in (("realised", week.realised), ("effects", week.effects)):
+        for name, rows in (("realised", extras.realised), ("effects", extras.effects)):
             text = pd.DataFrame(rows).to_json(orient="records", date_format="iso", indent=2)
             write_text(text + "\n", folder / f"{name}.json")
-        write_page(week, folder / "list.html")
+        write_page(week, extras, folder / "list.html")
         write_overview(churn, folder / "overview.html")
         about = {
             "source": week.provenance.source,
@@ -161,62 +212,31 @@ def provenance(params: Params, model: RiskModel, version: str) -> Provenance:
 
 
 def main() -> None:
-    """Score everyone, rank, explain the listed, write list and page."""
+    """Score every customer, rank, explain the listed, write list and page."""
     params = load_params()
     clock, horizons = params.clock, labels(params)
-    catalog = load_catalog()
-    playbook = load_playbook(groups=REASON_GROUPS)
     data, snapshots = load_newest(clock, horizons)
-    as_of = newest_cutoff(clock)
+    as_of = int(data.cutoff.max())
+    cutoff = clock.cutoff_at(as_of)
+    model, version = serving_model(params, params.engine.threads)
+    scored = score(model, data, snapshots, horizons)
+    lifetimes = pd.read_parquet(SNAPSHOTS / "lifetimes.parquet")
+    past = read_past(
+        params.ingest.source, cutoff, data.X, data.feature_names, horizons, params.engine.threads
+    )
     with params.engine.open() as engine:
-        model, version = serving_model(params, engine.threads)
-        risks = predict_cutoff(model, FEATURE_TABLE, clock.cutoff_us(as_of), engine)
-        contacted = recently_contacted(params, as_of, engine)
-
-    def explained(
-        rows: NDArray[np.int64], cause: str
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return explain(model, data.X[rows], data.feature_names, cause)
-
-    contraction = model.contraction_risk(data.X, risks)
-    scored = Scored(
-        snapshots=snapshots.to_pandas(),
-        risks=risks,
-        labels=horizons,
-        base_rates=base_rates(load_outcomes(horizons)[1]),
-        X=data.X,
-        catalog=catalog,
-        explain=explained,
-    )
-    kept = kept_by_plan(clock.cutoff_at(as_of), params.score.months_kept)
-    week = weekly_list(
-        scored,
-        kept,
-        playbook,
-        list_settings(params),
-        provenance(params, model, version),
-        clock,
-        contacted,
-        read_past(
-            params.ingest.source,
-            clock.cutoff_at(as_of),
-            data.X,
-            data.feature_names,
-            horizons,
-            params.engine.threads,
-        ),
-    )
-    became, measured = look_back(params, as_of)
-    scores = week.scores.assign(
-        **{
-            f"risk_contraction_{horizons[-1]}": contraction,
-            f"expected_loss_{horizons[-1]}": model.expected_loss(risks, contraction, data.mrr),
-        }
-    )
-    week = dataclasses.replace(
-        looked_closer(params, week, as_of), scores=scores, realised=became, effects=measured
-    )
-    write(params, week, churn_overview(params, as_of))
+        logs = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
+        week = weekly_list(
+            scored,
+            policy(params, lifetimes, cutoff),
+            provenance(params, model, version),
+            clock,
+            recently_contacted(params, logs, as_of, engine),
+            past,
+        )
+        extras = page_extras(params, week, logs, as_of, engine)
+        churn = churn_overview(params, lifetimes, logs, as_of, engine)
+    write(params, week, extras, churn)
     logger.info("%d customers scored, %d listed", len(week.scores), len(week.listed))
 
 

@@ -1,4 +1,4 @@
-"""One listed customer up close: risk on past lists, use and payments week by week, tickets."""
+"""Details of a listed customer: risk on past lists, use and payments week by week, tickets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
+
+from data.engine import total
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -84,12 +86,12 @@ def details(
     clock: Clock,
     engine: Engine,
 ) -> dict[str, CustomerDetail]:
-    """Look at customers up close, by the rows visible at a cutoff.
+    """Read the details of some customers from the rows visible at a cutoff.
 
     Parameters
     ----------
     customers
-        Whom to look at; their rows alone are read.
+        The customers; only their rows are read.
     risks
         ``customer_id, cutoff, risk``, oldest first.
     tables
@@ -105,7 +107,9 @@ def details(
         if name in tables
     }
     weeks = _weeks(customers, logs, cutoff, clock, engine)
-    tickets = _tickets(logs["tickets"].to_pandas()) if "tickets" in logs else {}
+    tickets: dict[str, tuple[Ticket, ...]] = {}
+    if "tickets" in logs:
+        tickets = _tickets(engine.to_arrow(logs["tickets"]).to_pandas())
     curves = {
         str(customer): tuple(zip(rows["cutoff"].dt.date, rows["risk"], strict=True))
         for customer, rows in risks.groupby("customer_id")
@@ -137,8 +141,9 @@ def _weeks(
         event_us = engine.microseconds(log.event_at)
         rows = log.mutate(day=clock.day_column(event_us), period=clock.period_column(event_us))
         rows = rows.filter(rows.period > cutoff - PERIODS)
-        frame = frame.join(_BY_PERIOD[name](rows).set_index(["customer_id", "period"]))
         columns = _COLUMNS[name]
+        sums = engine.to_arrow(_BY_PERIOD[name](rows)).to_pandas()
+        frame = frame.join(sums.set_index(["customer_id", "period"])[columns])
         frame[columns] = frame[columns].fillna(0).astype("int64")
     frame = frame.reindex(columns=[name for names in _COLUMNS.values() for name in names])
     days = [clock.cutoff_at(period).date() for period in periods]
@@ -158,21 +163,22 @@ def _weeks(
 _COLUMNS: Final = {"usage": ["active_days", "uses"], "payments": ["due", "paid", "failed"]}
 
 
-def _use(rows: Any) -> pd.DataFrame:
+def _use(rows: Any) -> Any:
     rows = rows.filter(rows["count"] > 0)
-    measured = rows.group_by("customer_id", "period").agg(
-        active_days=rows.day.nunique(), uses=rows["count"].sum()
+    return rows.group_by("customer_id", "period").agg(
+        active_days=rows.day.nunique(), uses=total(rows["count"])
     )
-    return pd.DataFrame(measured.to_pandas())
 
 
-def _money(rows: Any) -> pd.DataFrame:
-    measured = rows.group_by("customer_id", "period").agg(
-        due=rows.amount.sum(where=rows.kind == "due"),
-        paid=rows.amount.sum(where=rows.kind == "succeeded"),
-        failed=(rows.kind == "failed").sum(),
+def _money(rows: Any) -> Any:
+    def amount(kind: str) -> Any:
+        return total((rows.kind == kind).ifelse(rows.amount, 0))
+
+    return rows.group_by("customer_id", "period").agg(
+        due=amount("due"),
+        paid=amount("succeeded"),
+        failed=total((rows.kind == "failed").cast("int64")),
     )
-    return pd.DataFrame(measured.to_pandas())
 
 
 _BY_PERIOD: Final = {"usage": _use, "payments": _money}
@@ -181,14 +187,14 @@ _BY_PERIOD: Final = {"usage": _use, "payments": _money}
 def _tickets(rows: pd.DataFrame) -> dict[str, tuple[Ticket, ...]]:
     """Put the events of each ticket together; a ticket whose opening is not visible is left out."""
     rows = rows.sort_values(["event_at", "event_id"])
-    found: dict[str, list[Ticket]] = {}
+    tickets: dict[str, list[Ticket]] = {}
     newest_first = rows[rows["kind"] == "opened"].drop_duplicates("ticket_id").iloc[::-1]
     by_ticket = dict(iter(rows.groupby("ticket_id")))
     for opening in newest_first.to_dict("records"):
-        mine = found.setdefault(opening["customer_id"], [])
-        if len(mine) < TICKETS:
-            mine.append(_ticket(opening, by_ticket[opening["ticket_id"]]))
-    return {customer: tuple(tickets) for customer, tickets in found.items()}
+        own = tickets.setdefault(opening["customer_id"], [])
+        if len(own) < TICKETS:
+            own.append(_ticket(opening, by_ticket[opening["ticket_id"]]))
+    return {customer: tuple(own) for customer, own in tickets.items()}
 
 
 def _ticket(opening: dict[Any, Any], events: pd.DataFrame) -> Ticket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -17,11 +18,13 @@ from retention.language import LANGUAGES
 from retention.reasons import frequencies
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from retention.detail import CustomerDetail
+    from retention.effect import Effect
     from retention.language import Language
+    from retention.realised import RealisedQueue
     from retention.reasons import Explanation, Reason
     from retention.weekly_list import WeeklyList
 
@@ -37,18 +40,47 @@ _SHOWN_STATUSES: Final = (
 )
 
 
-def write_page(week: WeeklyList, path: Path) -> None:
+@dataclass(frozen=True)
+class PageExtras:
+    """What the page shows beside the list.
+
+    Parameters
+    ----------
+    details
+        The customer details that a listed row opens, by customer; a row without them opens none.
+    realised, effects
+        What became of earlier lists, and the effect of contacting; empty while not known.
+    decided
+        Number of customers who are not scored because they have already decided to leave.
+    """
+
+    details: Mapping[str, CustomerDetail] = field(default_factory=dict)
+    realised: tuple[RealisedQueue, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    decided: int = 0
+
+
+NO_EXTRAS: Final = PageExtras()
+
+
+def write_page(week: WeeklyList, extras: PageExtras, path: Path) -> None:
     """Write the page to a file, atomically."""
-    write_text(page(week), path)
+    write_text(page(week, extras), path)
 
 
-def page(week: WeeklyList, languages: Sequence[Language] = LANGUAGES) -> str:
+def page(
+    week: WeeklyList,
+    extras: PageExtras = NO_EXTRAS,
+    languages: Sequence[Language] = LANGUAGES,
+) -> str:
     """Return the page of a weekly list as HTML.
 
     Parameters
     ----------
     week
         The list. Only its listed rows are embedded, whatever the number of customers.
+    extras
+        What is shown beside it.
     languages
         Those that the reader can choose from; the first is shown at once.
 
@@ -58,16 +90,20 @@ def page(week: WeeklyList, languages: Sequence[Language] = LANGUAGES) -> str:
         See ``html.document``. Without scripts the page is complete, with every row opened.
     """
     return document(
-        "list.html.jinja", lambda language: _view(week, language), week.settings.currency, languages
+        "list.html.jinja",
+        lambda language: _view(week, extras, language),
+        week.settings.currency,
+        languages,
     )
 
 
-def _view(week: WeeklyList, language: Language) -> dict[str, Any]:
+def _view(week: WeeklyList, extras: PageExtras, language: Language) -> dict[str, Any]:
     """Return what the template shows."""
     return {
         "week": week,
+        "extras": extras,
         "horizons": [language.horizon(label) for label in week.labels],
-        "queues": _queues(week, language),
+        "queues": _queues(week, extras, language),
         "filters": {name: _choices(week.listed[name]) for name in ("owner", "segment")},
         "statuses": {
             status: [counts[status] for counts in week.counts.values()]
@@ -89,7 +125,7 @@ def _choices(column: pd.Series) -> list[str]:
     return sorted(set(column.fillna("")))
 
 
-def _queues(week: WeeklyList, language: Language) -> list[dict[str, Any]]:
+def _queues(week: WeeklyList, extras: PageExtras, language: Language) -> list[dict[str, Any]]:
     """Return the queues as the template shows them, each with its rows."""
     choices = {name: _choices(week.listed[name]) for name in ("owner", "segment")}
     risks = week.scores.set_index("customer_id")
@@ -98,7 +134,7 @@ def _queues(week: WeeklyList, language: Language) -> list[dict[str, Any]]:
         customer: dict[str, Any] = {
             str(name): None if pd.isna(value) else value for name, value in record.items()
         }
-        detail = week.details.get(customer["customer_id"])
+        detail = extras.details.get(customer["customer_id"])
         rows[record["queue"]].append(
             customer
             | {

@@ -167,6 +167,28 @@ class Recovery:
 
 
 @dataclass(frozen=True)
+class Records:
+    """What the overview is computed from.
+
+    Parameters
+    ----------
+    lifetimes
+        As ``data.population`` gives them: ``customer_id, plan, started_at, stopped_at, cause``.
+    customers
+        ``customer_id, segment``, sorted by customer_id.
+    revenue
+        MRR of the customers by their position in ``customers``; None without a subscription log.
+    failed_invoices
+        See ``data.invoices.failed_invoices``; None without a payments log.
+    """
+
+    lifetimes: pd.DataFrame
+    customers: pd.DataFrame
+    revenue: Revenue | None = None
+    failed_invoices: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
 class Overview:
     """All that the second page shows.
 
@@ -217,27 +239,14 @@ class Overview:
 
 
 def overview(
-    lifetimes: pd.DataFrame,
-    customers: pd.DataFrame,
-    revenue: Revenue | None,
-    failed_invoices: pd.DataFrame | None,
-    as_of: dt.datetime,
-    margin: float,
-    currency: str,
-    months: int = 24,
+    records: Records, as_of: dt.datetime, margin: float, currency: str, months: int = 24
 ) -> Overview:
     """Compute the overview.
 
     Parameters
     ----------
-    lifetimes
-        As ``data.population`` gives them: ``customer_id, plan, started_at, stopped_at, cause``.
-    customers
-        ``customer_id, segment``, sorted by customer_id.
-    revenue
-        MRR of the customers by their position in ``customers``; None without a subscription log.
-    failed_invoices
-        See ``failed_invoices``; None without a payments log.
+    records
+        What it is computed from.
     as_of
         Newest cutoff, UTC.
     margin
@@ -247,7 +256,8 @@ def overview(
     months
         Complete months to look back, at most.
     """
-    spells = _spells(lifetimes, customers, as_of)
+    revenue = records.revenue
+    spells = _spells(records.lifetimes, records.customers, as_of)
     starts = month_starts(spells["start"].min(), as_of, months)
     now = spells[spells["cause"] == ""]
     first = spells.drop_duplicates("customer")
@@ -287,8 +297,8 @@ def overview(
             for plan in sorted(sizes[sizes >= FEWEST].index)
         },
         recovery=()
-        if failed_invoices is None
-        else recovery_by_month(failed_invoices, as_of, starts),
+        if records.failed_invoices is None
+        else recovery_by_month(records.failed_invoices, as_of, starts),
         everybody=group(None),
         segments=groups("segment"),
         plans=groups("plan"),
@@ -397,7 +407,7 @@ def recovery_by_month(
     Parameters
     ----------
     failed
-        See ``failed_invoices``.
+        See ``data.invoices.failed_invoices``.
     as_of
         Newest cutoff, UTC.
     starts
@@ -415,45 +425,6 @@ def recovery_by_month(
         if counts[0]:
             found.append((begin.date(), Recovery(*counts, *sums)))
     return tuple(found)
-
-
-def failed_invoices(payments: Any, until_us: int, engine: Any) -> pd.DataFrame:
-    """Find the invoices whose payment failed at least once, and when they were paid after all.
-
-    Parameters
-    ----------
-    payments
-        Clean payments, a lazy Ibis table.
-    until_us
-        Rows that became available after this instant are not read.
-    engine
-        Runs the query.
-
-    Returns
-    -------
-    DataFrame
-        One row an invoice: ``failed_at`` (first failure), ``paid_at`` (first success after it;
-        null if none), ``amount`` (largest of its rows, minor units).
-    """
-    visible = payments.filter(engine.microseconds(payments.available_at) <= until_us)
-    visible = visible.filter(visible.kind.isin(["failed", "succeeded"]))
-    failed = visible.filter(visible.kind == "failed")
-    first = failed.group_by("invoice_id").agg(failed_at=failed.event_at.min())
-    rows = visible.join(first, "invoice_id")
-    late = (rows.kind == "succeeded") & (rows.event_at >= rows.failed_at)
-    frame: pd.DataFrame = (
-        rows.group_by("invoice_id")
-        .agg(
-            failed_at=rows.failed_at.min(),
-            paid_at=rows.event_at.min(where=late),
-            amount=rows.amount.max().fill_null(0),
-        )
-        .order_by(["failed_at", "invoice_id"])
-        .to_pandas()
-    )
-    return frame[["failed_at", "paid_at", "amount"]].astype(
-        {"failed_at": "datetime64[us, UTC]", "paid_at": "datetime64[us, UTC]", "amount": "int64"}
-    )
 
 
 def revenue_steps(events: SubscriptionEvents) -> Revenue:

@@ -21,12 +21,9 @@ if TYPE_CHECKING:
     from data.clock import Clock
     from features.catalog import Feature
     from retention.change import Past, Totals
-    from retention.detail import CustomerDetail
-    from retention.effect import Effect
     from retention.kaplan_meier import MonthsKept
     from retention.playbook import Playbook
     from retention.ranking import ListSettings
-    from retention.realised import RealisedQueue
     from retention.reasons import Explanation
 
 # Columns of the list in integer minor units.
@@ -67,7 +64,9 @@ class Scored:
     catalog
         The features, in the order of the columns of ``X``.
     explain
-        Takes risks apart; called once a queue, for its rows alone.
+        Takes risks apart; called once per queue, for its rows alone.
+    more_scores
+        Further columns of the scores by name, shape ``(n,)``, which decide nothing on the list.
     """
 
     snapshots: pd.DataFrame
@@ -77,6 +76,26 @@ class Scored:
     X: NDArray[np.float32]
     catalog: tuple[Feature, ...]
     explain: Explain
+    more_scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the business makes of risks.
+
+    Parameters
+    ----------
+    settings
+        Terms of the ranking.
+    playbook
+        What to do, by reason.
+    kept
+        Months kept by plan.
+    """
+
+    settings: ListSettings
+    playbook: Playbook
+    kept: MonthsKept
 
 
 @dataclass(frozen=True)
@@ -103,7 +122,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class WeeklyList:
-    """A week's list with all that its exports and its page show.
+    """A week's list, complete: what is handed out, and the record.
 
     Parameters
     ----------
@@ -114,7 +133,7 @@ class WeeklyList:
     base_rates
         Shape ``(causes, horizons)``.
     scores
-        Every eligible customer, see ``ranking.scores``.
+        Every eligible customer: see ``ranking.scores``, then ``more_scores``.
     listed
         The rows to hand out, by queue and position, columns in the reader's order. Money is in
         minor units; risks are those of the queue's cause.
@@ -140,12 +159,6 @@ class WeeklyList:
         Where it comes from.
     previous
         Cutoff of the last released list before this one; None on the first.
-    decided
-        Customers left out because they have already decided to leave; not in ``scores``.
-    details
-        What the page shows of each listed customer; empty where not asked for.
-    realised, effects
-        What became of earlier lists, and the effect of contacting; empty while not known.
     """
 
     cutoff: dt.datetime
@@ -164,17 +177,11 @@ class WeeklyList:
     settings: ListSettings
     provenance: Provenance
     previous: dt.datetime | None = None
-    decided: int = 0
-    details: Mapping[str, CustomerDetail] = field(default_factory=dict)
-    realised: tuple[RealisedQueue, ...] = ()
-    effects: tuple[Effect, ...] = ()
 
 
 def weekly_list(
     scored: Scored,
-    kept: MonthsKept,
-    playbook: Playbook,
-    settings: ListSettings,
+    policy: Policy,
     provenance: Provenance,
     clock: Clock,
     contacted: Collection[str] = (),
@@ -186,12 +193,8 @@ def weekly_list(
     ----------
     scored
         The model's view of every eligible customer.
-    kept
-        Months kept by plan.
-    playbook
-        What to do.
-    settings
-        Terms of the ranking.
+    policy
+        How it is ranked, and what is advised.
     provenance
         Where the list comes from.
     clock
@@ -210,21 +213,22 @@ def weekly_list(
     if len(cutoffs) != 1:
         raise ValueError(f"A list is made at one cutoff; the snapshots hold {len(cutoffs)}.")
     cutoff = pd.Timestamp(cutoffs[0]).to_pydatetime()
+    settings = policy.settings
     scores = ranking.scores(
         scored.snapshots,
         scored.risks,
         scored.labels,
-        kept,
+        policy.kept,
         settings,
         clock.cutoff_on(cutoff.date()) // settings.epoch_periods,
         contacted,
-    )
+    ).assign(**scored.more_scores)
     rows, queue = _handed_out_or_withheld(scores, settings)
     explained = _explained(scored, rows, queue, settings)
     record = pd.concat(
         [
             _customers(scored, scores, rows, queue),
-            _advice(explained, scored.snapshots.iloc[rows], queue, playbook, settings),
+            _advice(explained, scored.snapshots.iloc[rows], queue, policy),
             change.risk_change(scores, rows, queue, scored.labels[0], past),
             _contributions(explained, groups_of(scored.catalog)),
         ],
@@ -323,12 +327,11 @@ def _advice(
     explained: Sequence[Explanation],
     customers: pd.DataFrame,
     queue: NDArray[np.int64],
-    playbook: Playbook,
-    settings: ListSettings,
+    policy: Policy,
 ) -> pd.DataFrame:
     """Reasons in words, and what the playbook says to do about them."""
     actions = [
-        playbook.action(
+        policy.playbook.action(
             ranking.QUEUE_NAMES[number],
             [reason.group for reason in item.raising],
             segment if isinstance(segment, str) else None,
@@ -342,7 +345,7 @@ def _advice(
         f"reason_{i + 1}": [
             item.raising[i].text if i < len(item.raising) else None for item in explained
         ]
-        for i in range(settings.reasons)
+        for i in range(policy.settings.reasons)
     }
     words = pd.DataFrame(
         raising
@@ -359,7 +362,7 @@ def _advice(
 
 
 def _contributions(explained: Sequence[Explanation], groups: Sequence[str]) -> pd.DataFrame:
-    """What the risk is made of, for whoever checks the record: log-odds of base and groups."""
+    """What the risk is made of, for checks of the record: log-odds of base and groups."""
     columns = {"base_log_odds": [item.base for item in explained]} | {
         f"contribution_{group}": [item.groups[group] for item in explained] for group in groups
     }

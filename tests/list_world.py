@@ -15,7 +15,7 @@ from retention.change import Past
 from retention.kaplan_meier import MonthsKept
 from retention.playbook import load_playbook
 from retention.ranking import ListSettings
-from retention.weekly_list import Provenance, Scored, WeeklyList, weekly_list
+from retention.weekly_list import Policy, Provenance, Scored, WeeklyList, weekly_list
 
 CLOCK = Clock()
 CUTOFF = dt.datetime(2024, 12, 30, tzinfo=dt.UTC)
@@ -137,7 +137,8 @@ KEPT = MonthsKept({"starter": 8.0, "team": 10.5, "business": 20.0}, 9.0)
 
 
 def make(scored: Scored, settings: ListSettings = SETTINGS, **more: Any) -> WeeklyList:
-    return weekly_list(scored, KEPT, load_playbook(), settings, PROVENANCE, CLOCK, **more)
+    policy = Policy(settings, load_playbook(), KEPT)
+    return weekly_list(scored, policy, PROVENANCE, CLOCK, **more)
 
 
 def nobody(scored: Scored) -> WeeklyList:

@@ -7,7 +7,7 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 
-from retention.overview import Overview, Revenue, overview
+from retention.overview import Overview, Records, Revenue, overview
 
 AS_OF = dt.datetime(2024, 12, 30, tzinfo=dt.UTC)
 START = dt.datetime(2022, 1, 3, tzinfo=dt.UTC)
@@ -47,4 +47,4 @@ def business(customers: int = 800, seed: int = 3) -> Overview:
         }
     )
     people = pd.DataFrame({"customer_id": names, "segment": segments})
-    return overview(lifetimes, people, revenue, invoices, AS_OF, 0.8, "EUR")
+    return overview(Records(lifetimes, people, revenue, invoices), AS_OF, 0.8, "EUR")

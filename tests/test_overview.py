@@ -4,7 +4,6 @@ import datetime as dt
 import math
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from test_page import Document
 from data.atomic import write_table
 from data.contracts import INSTANT
 from data.engine import open_engine
+from data.invoices import failed_invoices
 from data.lifetimes import read_subscriptions
 from retention import overview_page
 from retention.kaplan_meier import kaplan_meier, restricted_mean
@@ -23,10 +23,10 @@ from retention.language import ENGLISH, LANGUAGES
 from retention.overview import (
     Group,
     Overview,
+    Records,
     Revenue,
     churn_by_month,
     cohorts,
-    failed_invoices,
     month_starts,
     overview,
     recovery_by_month,
@@ -199,6 +199,7 @@ def test_failed_invoices_are_paid_by_a_later_success_only(tmp_path: Path) -> Non
     assert found["paid_at"].isna().tolist() == [False, True, True]
     assert found["paid_at"][0] == at("2024-01-09")
     assert found["amount"].tolist() == [100, 70, 10]
+    assert found["invoice_id"].tolist() == ["i1", "i3", "i4"]
 
 
 def test_cohorts_are_read_only_where_enough_were_observed() -> None:
@@ -238,7 +239,7 @@ def test_groups_add_up_to_everybody() -> None:
     assert sum(cohort.customers for cohort in found.cohorts) == 800
 
 
-def small(**changes: Any) -> Overview:
+def small() -> Overview:
     """Return the overview of one customer who came a week ago."""
     lifetimes = pd.DataFrame(
         {
@@ -248,8 +249,7 @@ def small(**changes: Any) -> Overview:
         }
     )  # fmt: skip
     customers = pd.DataFrame({"customer_id": ["c1"], "segment": pd.Series([None], dtype="str")})
-    terms: dict[str, Any] = {"revenue": None, "failed_invoices": None} | changes
-    return overview(lifetimes, customers, as_of=AS_OF, margin=0.8, currency="EUR", **terms)
+    return overview(Records(lifetimes, customers), AS_OF, margin=0.8, currency="EUR")
 
 
 def test_the_overview_prints_rates_with_their_denominators() -> None:

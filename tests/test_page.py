@@ -16,11 +16,18 @@ from retention.detail import CustomerDetail, Ticket, Week
 from retention.effect import Effect
 from retention.exports import csv_text
 from retention.language import ENGLISH, LANGUAGES
-from retention.list_page import page
+from retention.list_page import PageExtras, page
 from retention.playbook import load_playbook
 from retention.ranking import ListSettings
 from retention.realised import RealisedQueue
-from retention.weekly_list import MONEY_COLUMNS, Provenance, Scored, WeeklyList, weekly_list
+from retention.weekly_list import (
+    MONEY_COLUMNS,
+    Policy,
+    Provenance,
+    Scored,
+    WeeklyList,
+    weekly_list,
+)
 from retention.wording import percent
 
 
@@ -164,7 +171,7 @@ def test_hostile_text_does_no_harm(scored: Scored, week: WeeklyList) -> None:
 
 def test_names_of_any_direction_are_isolated(scored: Scored) -> None:
     frame = scored.snapshots.assign(owner="\u202eevil")
-    text = page(make(dataclasses.replace(scored, snapshots=frame)), [ENGLISH])
+    text = page(make(dataclasses.replace(scored, snapshots=frame)), languages=[ENGLISH])
     spans = re.findall("(.{5})\u202eevil(.{6})", text)
     in_lists = [span for span in spans if span != ("<bdi>", "</bdi>")]
     assert len(spans) > 20
@@ -207,14 +214,14 @@ def test_nulls_and_missing_freshness_are_shown_as_missing(scored: Scored) -> Non
         frame[column] = pd.Series([None] * len(frame), dtype="str")
     week = weekly_list(
         dataclasses.replace(scored, snapshots=frame),
-        KEPT,
-        load_playbook(),
-        SETTINGS,
+        Policy(SETTINGS, load_playbook(), KEPT),
         Provenance("files", "v1", {}),
         CLOCK,
     )
     for language in LANGUAGES:
-        assert not re.search(r"\b(nan|NaT|None|NA)\b", Document(page(week, [language])).text)
+        assert not re.search(
+            r"\b(nan|NaT|None|NA)\b", Document(page(week, languages=[language])).text
+        )
     assert week.listed["data_until"].isna().all()
 
 
@@ -259,8 +266,8 @@ def detail(number: int, text: str = "The export failed again.") -> CustomerDetai
 
 def later(
     scored: Scored, text: str = "The export failed again.", settings: ListSettings = SETTINGS
-) -> WeeklyList:
-    """A week with a past, details, and what became of earlier lists."""
+) -> tuple[WeeklyList, PageExtras]:
+    """A week with a past; with details, and what became of earlier lists."""
     week = make(scored, settings, past=earlier(make(scored, settings)))
     realised = tuple(
         RealisedQueue(CUTOFF - dt.timedelta(weeks=5), *terms)
@@ -271,14 +278,12 @@ def later(
     )
     effects = (Effect("success", "4w", 140, 15, 0.081, 0.133, -0.052, -0.21, 0.08, 6),)
     details = {name: detail(n, text) for n, name in enumerate(week.listed["customer_id"])}
-    return dataclasses.replace(
-        week, details=details, realised=realised, effects=effects, decided=12
-    )
+    return week, PageExtras(details, realised, effects, decided=12)
 
 
 def test_the_headline_is_compared_with_the_last_list(scored: Scored) -> None:
-    week = later(scored)
-    text = Document(page(week)).text
+    week, extras = later(scored)
+    text = Document(page(week, extras)).text
     assert week.totals_before is not None
     step = week.totals.listed_mrr - week.totals_before.listed_mrr
     assert "Differences are to the last list, of 23 Dec 2024" in text
@@ -287,8 +292,8 @@ def test_the_headline_is_compared_with_the_last_list(scored: Scored) -> None:
 
 
 def test_each_row_says_how_it_moved_and_the_gone_are_named_with_the_reason(scored: Scored) -> None:
-    week = later(scored)
-    document = Document(page(week))
+    week, extras = later(scored)
+    document = Document(page(week, extras))
     for kind, count in week.listed["change"].value_counts().items():
         assert len([a for a in document.of_class("change") if kind in str(a["class"])]) == count
     assert {"new", "up"} <= set(week.listed["change"])
@@ -302,7 +307,6 @@ def test_each_row_says_how_it_moved_and_the_gone_are_named_with_the_reason(score
 
 
 def test_the_change_of_risk_is_split_into_parts_that_add_up(scored: Scored) -> None:
-    week = later(scored)
     rescored = dataclasses.replace(earlier(make(scored)), rescored=scored.risks * 0.9)
     week = make(scored, past=rescored)
     number = "([+\u2212]?[0-9.]+)"
@@ -317,8 +321,8 @@ def test_the_change_of_risk_is_split_into_parts_that_add_up(scored: Scored) -> N
 
 
 def test_an_opened_customer_shows_risk_use_payments_and_tickets(scored: Scored) -> None:
-    week = later(scored)
-    document = Document(page(week))
+    week, extras = later(scored)
+    document = Document(page(week, extras))
     images = [attrs for tag, attrs in document.tags if attrs.get("role") == "img"]
     assert len(images) == 3 * len(week.listed)
     labels = " ".join(str(attrs["aria-label"]) for attrs in images)
@@ -337,18 +341,18 @@ def test_a_customer_without_logs_has_no_empty_charts(scored: Scored) -> None:
     )
     bare = CustomerDetail(((CUTOFF.date(), 0.2),), nothing, ())
     details = dict.fromkeys(week.listed["customer_id"], bare)
-    document = Document(page(dataclasses.replace(week, details=details)))
+    document = Document(page(week, PageExtras(details)))
     assert not [attrs for _, attrs in document.tags if attrs.get("role") == "img"]
 
 
 def test_the_page_reads_whole_in_every_language(scored: Scored) -> None:
-    week = later(scored)
-    english = Document(page(week, [ENGLISH])).text
+    week, extras = later(scored)
+    english = Document(page(week, extras, [ENGLISH])).text
     for language in LANGUAGES[1:]:
-        document = Document(page(week, [language]))
+        document = Document(page(week, extras, [language]))
         assert dict(document.tags)["html"]["lang"] == language.code
         for words in ("How often each reason appears", "Raises the risk", "customers shown"):
-            assert words in english + str(page(week, [ENGLISH]))
+            assert words in english + str(page(week, extras, [ENGLISH]))
             assert words not in document.text
         assert language.gettext("How often each reason appears") in document.text
         assert language.money(week.totals.listed_mrr, "EUR") in " ".join(document.words)
@@ -359,15 +363,15 @@ def test_the_page_reads_whole_in_every_language(scored: Scored) -> None:
 
 
 def test_what_became_of_earlier_lists_is_shown_with_its_interval(scored: Scored) -> None:
-    text = Document(page(later(scored))).text
+    text = Document(page(*later(scored))).text
     assert "8.1% of 140 listed customers left, 13% of 15 withheld ones: \u22125.20 points" in text
     assert "95% interval \u221221.00 to +8.00" in text
 
 
 def test_hostile_tickets_do_no_harm(scored: Scored) -> None:
-    plain = Document(page(later(scored), [ENGLISH]))
+    plain = Document(page(*later(scored), [ENGLISH]))
     for text in HOSTILE:
-        document = Document(page(later(scored, text), [ENGLISH]))
+        document = Document(page(*later(scored, text), [ENGLISH]))
         assert document.inside == plain.inside
         assert [tag for tag, _ in document.tags] == [tag for tag, _ in plain.tags]
         assert not [name for _, attrs in document.tags for name in attrs if name.startswith("on")]

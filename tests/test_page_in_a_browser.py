@@ -18,6 +18,7 @@ from test_page import HOSTILE, later
 
 from retention import list_page, overview_page
 from retention.language import CODES, LANGUAGES
+from retention.list_page import NO_EXTRAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
+    from retention.list_page import PageExtras
     from retention.weekly_list import WeeklyList
 
 CHROMIUM = shutil.which("chromium")
@@ -58,19 +60,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     weeks = {
         "list": later(scored),
-        "first": make(scored),
-        "empty": nobody(scored),
-        "one_queue": make(scored, dataclasses.replace(SETTINGS, involuntary_save_rate=0.0)),
-        "few": make(few, dataclasses.replace(SETTINGS, holdout_share=0.0)),
+        "first": (make(scored), NO_EXTRAS),
+        "empty": (nobody(scored), NO_EXTRAS),
+        "one_queue": (
+            make(scored, dataclasses.replace(SETTINGS, involuntary_save_rate=0.0)),
+            NO_EXTRAS,
+        ),
+        "few": (make(few, dataclasses.replace(SETTINGS, holdout_share=0.0)), NO_EXTRAS),
         "hostile": hostile(),
     }
-    for name, week in weeks.items():
-        list_page.write_page(week, made / f"{name}.html")
+    for name, (week, extras) in weeks.items():
+        list_page.write_page(week, extras, made / f"{name}.html")
     overview_page.write_overview(business(), made / "overview.html")
     return made
 
 
-def hostile() -> WeeklyList:
+def hostile() -> tuple[WeeklyList, PageExtras]:
     """A list on which names, owners, plans and tickets try to do harm."""
     scored = world()
     settings = dataclasses.replace(SETTINGS, holdout_share=0.0)
@@ -119,7 +124,7 @@ def customers(shown: Page) -> list[str]:
 
 
 def test_search_and_filters_narrow_the_lists(opened: Any, folder: Path) -> None:
-    week = later(world())
+    week, _ = later(world())
     shown = opened("list")
     everyone = customers(shown)
     assert everyone == week.listed["customer_id"].tolist()
@@ -146,7 +151,7 @@ def test_search_and_filters_narrow_the_lists(opened: Any, folder: Path) -> None:
 
 
 def test_columns_sort_up_and_down(opened: Any) -> None:
-    week = later(world())
+    week, _ = later(world())
     queue = week.listed[week.listed["queue"] == "success"]
     shown = opened("list")
     shown.select_option("[data-filter=queue]", "success")
@@ -294,7 +299,7 @@ def test_lists_without_a_past_without_rows_and_with_few(opened: Any) -> None:
 def test_twenty_thousand_at_risk_still_open_quickly(opened: Any, tmp_path: Path) -> None:
     week = make(world(20_000), dataclasses.replace(SETTINGS, success_capacity=60))
     path = tmp_path / "large.html"
-    list_page.write_page(week, path)
+    list_page.write_page(week, NO_EXTRAS, path)
     assert len(week.scores) == 20_000
     assert path.stat().st_size < 6_000_000
     began = time.perf_counter()

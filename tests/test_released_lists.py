@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,9 @@ from retention.ranking import LISTED, WITHHELD
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from retention.list_page import PageExtras
+    from retention.weekly_list import WeeklyList
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -279,16 +282,16 @@ def test_crm_files_hold_a_row_a_customer_with_its_id_and_iso_dates(project: Proj
 def test_the_first_lists_became_something(project: Project) -> None:
     """Recomputed from the raw cancellations, the slow way."""
     with project.inside():
-        week = looked_back(project)
+        _, extras = written(project)
     first, second = folders(project)[:2]
-    assert [(str(q.cutoff.date()), q.queue) for q in week.realised] == [
+    assert [(str(q.cutoff.date()), q.queue) for q in extras.realised] == [
         (folder.name.removeprefix("cutoff="), queue)
         for folder in (first, second)
         for queue in QUEUES
     ]
-    assert {effect.horizon for effect in week.effects} == {"4w"}
+    assert {effect.horizon for effect in extras.effects} == {"4w"}
     lives = pd.read_parquet(project / "data/snapshots/lifetimes.parquet")
-    for queue in week.realised:
+    for queue in extras.realised:
         record = read(first if queue.cutoff.day == 1 else second, "record")
         mine = record[(record["queue"] == queue.queue) & (record["status"] == LISTED)]
         assert queue.listed == len(mine)
@@ -299,22 +302,23 @@ def test_the_first_lists_became_something(project: Project) -> None:
         ]  # fmt: skip
         assert queue.churned == mine["customer_id"].isin(lost["customer_id"]).sum()
         assert queue.promised == pytest.approx(mine["risk_4w"].sum(), abs=0.5)
-    assert sum(queue.churned for queue in week.realised) > 0
+    assert sum(queue.churned for queue in extras.realised) > 0
 
 
-def looked_back(project: Project) -> Any:
+def written(project: Project) -> tuple[WeeklyList, PageExtras]:
+    """What ``score`` writes, before it is written."""
     from pipelines import score  # noqa: PLC0415
     from pipelines.params import load_params  # noqa: PLC0415
 
-    written: list[Any] = []
+    handed: list[tuple[WeeklyList, PageExtras]] = []
     original = score.write
-    score.write = lambda params, week, churn: written.append(week)  # type: ignore[assignment]
+    score.write = lambda params, week, extras, churn: handed.append((week, extras))  # type: ignore[assignment]
     try:
         score.main()
     finally:
         score.write = original
     assert load_params().ingest.source == "simulated"
-    return written[0]
+    return handed[0]
 
 
 def test_changed_horizons_make_the_past_unknown_and_nothing_fail(
@@ -334,15 +338,15 @@ def test_changed_horizons_make_the_past_unknown_and_nothing_fail(
 
 def test_a_customer_up_close_is_what_the_logs_hold(project: Project) -> None:
     with project.inside():
-        week = looked_back(project)
+        week, extras = written(project)
     clean = {
         name: pd.read_parquet(project / f"data/clean/{name}.parquet")
         for name in ("usage", "payments", "tickets", "subscriptions")
     }
-    assert set(week.details) == set(week.listed["customer_id"])
+    assert set(extras.details) == set(week.listed["customer_id"])
     as_of = pd.Timestamp(week.cutoff)
-    for customer in list(week.details)[::9]:
-        detail = week.details[customer]
+    for customer in list(extras.details)[::9]:
+        detail = extras.details[customer]
         assert len(detail.weeks) == 26
         assert detail.risks[-1][0] == week.cutoff.date()
         own = week.listed.set_index("customer_id").loc[customer]
@@ -371,4 +375,4 @@ def test_a_customer_up_close_is_what_the_logs_hold(project: Project) -> None:
                                     "paused", "resumed", "trial_started"])]  # fmt: skip
     last = status.drop_duplicates("subscription_id", keep="last")
     scheduled = set(last.loc[last["kind"] == "cancel_scheduled", "customer_id"])
-    assert week.decided == len(scheduled - set(week.scores["customer_id"])) > 0
+    assert extras.decided == len(scheduled - set(week.scores["customer_id"])) > 0

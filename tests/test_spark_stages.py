@@ -12,17 +12,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 from on_spark import MARKS
 from project import SMALL, Project
-
-from data.engine import open_engine
-from models.boosters import load_model
-from models.scoring import predict_cutoff
-from pipelines.params import WORKER_PACKAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,22 +56,6 @@ def assert_same(one: Project, other: Project) -> None:
 
 def test_stages_on_this_machine_write_the_same(on_duckdb: Project, tmp_path: Path) -> None:
     assert_same(on_duckdb, run_on_spark(on_duckdb, tmp_path, None))
-
-
-def test_risks_by_row_groups_are_those_of_the_model(on_duckdb: Project, tmp_path: Path) -> None:
-    table = pq.read_table(on_duckdb / "data/features/features.parquet")
-    pq.write_table(table, tmp_path / "features.parquet", row_group_size=300)
-    newest = pc.max(table["cutoff"])
-    rows = table.filter(pc.equal(table["cutoff"], newest)).drop_columns(["customer_id", "cutoff"])
-    model = load_model(on_duckdb / "data/model")
-    X = np.column_stack([column.to_numpy() for column in rows.columns])
-    expected = model.predict(X, tuple(rows.column_names))
-    assert len(expected) > 100
-    for name in ("duckdb", "spark"):
-        with open_engine(name, 2, "700MB", packages=WORKER_PACKAGES) as engine:
-            cutoff_us = int(newest.cast("int64").as_py())
-            risks = predict_cutoff(model, tmp_path / "features.parquet", cutoff_us, engine)
-        assert np.array_equal(risks, expected), name
 
 
 def free_port() -> int:

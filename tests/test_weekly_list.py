@@ -13,7 +13,7 @@ from list_world import CATALOG, CLOCK, CUTOFF, make, nobody, world
 
 from retention import ranking
 from retention.exports import csv_text, write_csv, write_parquet
-from retention.list_page import page, write_page
+from retention.list_page import NO_EXTRAS, page, write_page
 from retention.playbook import load_playbook
 from retention.weekly_list import MONEY_COLUMNS, Scored, WeeklyList
 
@@ -168,6 +168,18 @@ def test_snapshots_of_two_cutoffs_are_refused(scored: Scored) -> None:
         make(dataclasses.replace(scored, snapshots=mixed))
 
 
+def test_more_scores_stand_behind_those_that_the_list_is_made_of(
+    scored: Scored, week: WeeklyList
+) -> None:
+    contraction = np.linspace(0, 1, len(scored.X))
+    more = make(dataclasses.replace(scored, more_scores={"risk_contraction_13w": contraction}))
+    assert more.scores.columns[-1] == "risk_contraction_13w"
+    assert np.array_equal(more.scores["risk_contraction_13w"], contraction)
+    assert more.scores.drop(columns="risk_contraction_13w").equals(week.scores)
+    assert more.listed.equals(week.listed)
+    assert more.record.equals(week.record)
+
+
 def test_an_empty_list_keeps_its_columns_and_types(
     scored: Scored, week: WeeklyList, tmp_path: Any
 ) -> None:
@@ -187,6 +199,6 @@ def test_two_runs_give_equal_bytes(scored: Scored, week: WeeklyList, tmp_path: A
         write_parquet(item.scores, tmp_path / f"{number}-scores.parquet")
         write_parquet(item.record, tmp_path / f"{number}-record.parquet")
         write_csv(item.listed, tmp_path / f"{number}-list.csv", MONEY_COLUMNS, "EUR")
-        write_page(item, tmp_path / f"{number}-list.html")
+        write_page(item, NO_EXTRAS, tmp_path / f"{number}-list.html")
     for one in sorted(tmp_path.glob("0-*")):
         assert one.read_bytes() == one.with_name(one.name.replace("0-", "1-")).read_bytes()
