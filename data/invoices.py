@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from data.visibility import visible
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -29,11 +31,11 @@ def failed_invoices(payments: Any, until_us: int, engine: Engine) -> pd.DataFram
         (first failure), ``paid_at`` (first success from then on; null if there is none),
         ``amount`` (largest of its rows, minor units; 0 if none is known).
     """
-    visible = payments.filter(engine.microseconds(payments.available_at) <= until_us)
-    visible = visible.filter(visible.kind.isin(["failed", "succeeded"]))
-    failed = visible.filter(visible.kind == "failed")
+    known = visible(payments, until_us, engine)
+    attempts = known.filter(known.kind.isin(["failed", "succeeded"]))
+    failed = attempts.filter(attempts.kind == "failed")
     first = failed.group_by("invoice_id").agg(failed_at=failed.event_at.min())
-    rows = visible.join(first, "invoice_id")
+    rows = attempts.join(first, "invoice_id")
     late = (rows.kind == "succeeded") & (rows.event_at >= rows.failed_at)
     invoices = rows.group_by("invoice_id").agg(
         failed_at=rows.failed_at.min(),

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from data.visible import VisibleState
+from data.asof import NEVER, AsOf, last_before, stretches, taken
+from data.visibility import uses, visible
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from data.engine import Engine
 
 STAYED, VOLUNTARY, INVOLUNTARY, ENDED = 0, 1, 2, 3
-NEVER = np.iinfo(np.int64).max
 
 # After one of these kinds the subscription is live, after the others it is not. A trial is not a
 # subscription yet, and the remaining kinds change what is paid, not whether.
@@ -98,6 +98,7 @@ def read_subscriptions(
     engine
         Runs the query.
     """
+    log = visible(log, until_us, engine)
     log = log.mutate(
         event_us=engine.microseconds(log.event_at),
         available_us=engine.microseconds(log.available_at),
@@ -109,7 +110,7 @@ def read_subscriptions(
     order = ["customer_id", "subscription_id", "event_us", "kind", "event_id"]
     numbers = ["event_us", "available_us", "kind", "mrr", "renews_us"]
     chosen = [*order, "available_us", "involuntary", "mrr", "renews_us", "plan", "billing_interval"]
-    rows = log.filter(log.available_us <= until_us).select(chosen).order_by(order)
+    rows = log.select(chosen).order_by(order)
     frame = engine.to_arrow(rows).to_pandas()
     customer, subscription = frame["customer_id"], frame["subscription_id"]
     new = (customer != customer.shift()) | (subscription != subscription.shift())
@@ -159,37 +160,25 @@ def contract_spans(events: SubscriptionEvents, clock: Clock, as_of: int) -> Live
 
     Reads at each cutoff the rows available by then; the last status in event order counts.
     """
-    first_visible = clock.period_of(events.available_us)
-    activated = _activation_seen(events, first_visible)
-    rows = _status_rows(events, activated)
-    # A revocation makes live only what was activated, so it speaks once both are visible.
-    revoked = np.isin(events.kind, kind_codes("cancel_revoked"))
-    visible = np.where(revoked, np.maximum(first_visible, activated), first_visible)[rows]
-    state = VisibleState.of(events.subscription[rows], visible)
-    first, past = state.spans(as_of + 1)
-    speaking = rows[state.row]
-    live = np.isin(events.kind[speaking], kind_codes(*LIVE_KINDS)) & (first < past)
-    return LiveSpans(state.entity[live], events.customer[speaking][live], first[live], past[live])
+    seen_from = clock.period_of(events.available_us)
+    status = np.flatnonzero(np.isin(events.kind, kind_codes(*LIVE_KINDS, *STOP_KINDS)))
+    subscription, first, past = stretches(events.subscription[status], seen_from[status], as_of + 1)
+    seen = AsOf.of(events.subscription, seen_from, subscription, first)
+    live = live_subscriptions(events, seen) & (first < past)
+    owner = events.customer[np.searchsorted(events.subscription, subscription[live])]
+    return LiveSpans(subscription[live], owner, first[live], past[live])
 
 
-def _activation_seen(
-    events: SubscriptionEvents, first_visible: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """First cutoff that sees an activation of the row's subscription, up to the row; else NEVER."""
-    active = np.isin(events.kind, kind_codes("activated", "reactivated"))
-    # Later subscriptions rank lower, so that the running minimum starts anew at each of them.
-    span = int(first_visible.max(initial=0) - first_visible.min(initial=0)) + 2
-    unseen = int(first_visible.max(initial=0)) + 1
-    rank = -events.subscription * span
-    lowest = np.minimum.accumulate(np.where(active, first_visible, unseen) + rank) - rank
-    return np.where(lowest == unseen, NEVER, lowest)
+def live_subscriptions(events: SubscriptionEvents, seen: AsOf) -> NDArray[np.bool_]:
+    """Whether the subscription of each cell is activated and neither ended nor to be cancelled.
 
-
-def _status_rows(events: SubscriptionEvents, activated: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows that say whether a subscription is live; a trial's revocation says nothing."""
-    status = np.isin(events.kind, kind_codes(*LIVE_KINDS, *STOP_KINDS))
-    idle = np.isin(events.kind, kind_codes("cancel_revoked")) & (activated == NEVER)
-    return np.flatnonzero(status & ~idle)
+    The last status in the order of events counts. A revocation makes live only what was activated,
+    so it says nothing until an activation is seen as well.
+    """
+    starts = np.isin(events.kind, kind_codes(*LIVE_KINDS))
+    status = seen.last(starts | np.isin(events.kind, kind_codes(*STOP_KINDS)))
+    activation = seen.last(np.isin(events.kind, kind_codes("activated", "reactivated")))
+    return taken(starts, status, empty=False) & (activation >= 0)
 
 
 def last_plans(events: SubscriptionEvents, customers: int) -> NDArray[np.object_]:
@@ -218,16 +207,11 @@ def read_use_periods(
     usage: Any, customers: NDArray[np.object_], clock: Clock, until_us: int, engine: Engine
 ) -> UsePeriods:
     """Reduce the usage log to its periods with use, by rows available up to ``until_us``."""
-    usage = usage.mutate(
-        event_us=engine.microseconds(usage.event_at),
-        available_us=engine.microseconds(usage.available_at),
-    )
-    # Exports of daily sums hold rows of nothing; they are no use.
-    seen = usage.filter((usage.available_us <= until_us) & (usage["count"] > 0))
+    seen = uses(visible(usage, until_us, engine))
     periods = seen.group_by(
         "customer_id",
-        period=clock.period_column(seen.event_us),
-        first_visible=clock.period_column(seen.available_us),
+        period=clock.period_column(engine.microseconds(seen.event_at)),
+        first_visible=clock.period_column(engine.microseconds(seen.available_at)),
     ).agg(rows=seen.count())
     ordered = periods.order_by(["customer_id", "period", "first_visible"])
     frame = engine.to_arrow(ordered).to_pandas()
@@ -240,11 +224,12 @@ def read_use_periods(
 
 def inactivity_spans(use: UsePeriods, silent_periods: int, as_of: int) -> LiveSpans:
     """Cutoffs before which fewer than ``silent_periods`` periods passed without visible use."""
-    state = VisibleState.of(use.customer, use.first_visible)
-    first, past = state.spans(as_of + 1)
-    past = np.minimum(past, use.period[state.row] + silent_periods)
+    customer, first, past = stretches(use.customer, use.first_visible, as_of + 1)
+    seen = AsOf.of(use.customer, use.first_visible, customer, first)
+    last = seen.last(np.ones(use.customer.size, dtype=bool))
+    past = np.minimum(past, use.period[last] + silent_periods)
     live = first < past
-    return LiveSpans(state.entity[live], state.entity[live], first[live], past[live])
+    return LiveSpans(customer[live], customer[live], first[live], past[live])
 
 
 @dataclass(frozen=True)
@@ -270,16 +255,7 @@ class Spells:
 
     def at(self, customer: NDArray[np.int64], instant_us: NDArray[np.int64]) -> NDArray[np.int64]:
         """Newest spell that started at or before an instant, or -1; it may have stopped."""
-        # The instants are ranked so that customer and rank pack into one sortable integer.
-        instants = np.unique(np.concatenate([self.start_us, instant_us]))
-        width = len(instants) + 1
-        keys = self.customer * width + np.searchsorted(instants, self.start_us)
-        wanted = customer * width + np.searchsorted(instants, instant_us)
-        found = np.searchsorted(keys, wanted, side="right") - 1
-        clipped = np.maximum(found, 0)
-        if not len(self.customer):
-            return np.full(len(customer), -1, dtype=np.int64)
-        return np.where((found >= 0) & (self.customer[clipped] == customer), clipped, -1)
+        return last_before(self.customer, self.start_us, customer, instant_us)
 
 
 def contract_spells(
@@ -294,14 +270,15 @@ def contract_spells(
     (``contact_us``, first contact of each customer number): the decision had been made, and
     whether it would have been undone had nobody acted is not known.
     """
-    rows = _status_rows(events, _activation_seen(events, np.zeros_like(events.event_us)))
-    subscription = events.subscription[rows]
-    live = np.isin(events.kind[rows], kind_codes(*LIVE_KINDS))
-    before = np.zeros(len(rows), dtype=bool)
-    before[1:] = live[:-1] & (subscription[1:] == subscription[:-1])
+    # Each row sees those up to itself: the state after every event.
+    place = np.arange(events.kind.size)
+    seen = AsOf.of(events.subscription, place, events.subscription, place)
+    live = live_subscriptions(events, seen)
+    before = np.zeros_like(live)
+    before[1:] = live[:-1] & (events.subscription[1:] == events.subscription[:-1])
     # A start opens a live span, a stop closes one; repetitions change nothing.
-    edge = live != before
-    rows, step = rows[edge], np.where(live[edge], 1, -1)
+    rows = np.flatnonzero(live != before)
+    step = np.where(live[rows], 1, -1)
     # At the same instant starts come before stops: moving to another plan is no churn.
     order = np.lexsort((-step, events.event_us[rows], events.customer[rows]))
     rows, step = rows[order], step[order]

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from data.asof import NEVER, taken
 from data.clock import MICROSECONDS_PER_DAY
-from data.lifetimes import ENDED, INVOLUNTARY, NEVER, STAYED, VOLUNTARY, customer_numbers
+from data.lifetimes import ENDED, INVOLUNTARY, STAYED, VOLUNTARY, customer_numbers
+from data.visibility import contacts, visible
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,16 +54,10 @@ class OutcomeSettings:
 def first_contacts(
     interventions: Any, customers: NDArray[np.object_], until_us: int, engine: Engine
 ) -> NDArray[np.int64]:
-    """First contact or offer of each customer number, microseconds; NEVER where there is none.
-
-    The control arm of an experiment is assigned but not contacted: it is not censored.
-    """
-    acted = interventions.filter(
-        interventions.kind.isin(["contacted", "offer_made"])
-        & (engine.microseconds(interventions.available_at) <= until_us)
-    )
-    contacts = acted.group_by("customer_id").agg(first=engine.microseconds(acted.event_at).min())
-    frame = engine.to_arrow(contacts).to_pandas()
+    """First contact or offer of each customer number, microseconds; NEVER where there is none."""
+    acted = contacts(visible(interventions, until_us, engine))
+    earliest = acted.group_by("customer_id").agg(first=engine.microseconds(acted.event_at).min())
+    frame = engine.to_arrow(earliest).to_pandas()
     first = np.full(len(customers), NEVER)
     number = customer_numbers(frame["customer_id"], customers)
     first[number[number >= 0]] = frame["first"].to_numpy(dtype=np.int64)[number >= 0]
@@ -70,13 +66,9 @@ def first_contacts(
 
 def contacted_between(interventions: Any, after_us: int, until_us: int, engine: Engine) -> set[str]:
     """Customers contacted or offered something in ``(after, until]``, as visible at ``until``."""
-    event_us = engine.microseconds(interventions.event_at)
-    acted = interventions.filter(
-        interventions.kind.isin(["contacted", "offer_made"])
-        & (event_us > after_us)
-        & (event_us <= until_us)
-        & (engine.microseconds(interventions.available_at) <= until_us)
-    )
+    acted = contacts(visible(interventions, until_us, engine))
+    event_us = engine.microseconds(acted.event_at)
+    acted = acted.filter((event_us > after_us) & (event_us <= until_us))
     return set(engine.to_arrow(acted.select("customer_id").distinct())["customer_id"].to_pylist())
 
 
@@ -113,8 +105,8 @@ def observe_outcomes(
     """
     start = clock.cutoff_us(cutoff)
     spell = spells.at(customer, start)
-    stop = np.append(spells.stop_us, -1)[spell]
-    cause = np.append(spells.cause, STAYED)[spell]
+    stop = taken(spells.stop_us, spell)
+    cause = taken(spells.cause, spell, STAYED)
     contact = contact_us[customer]
     already_gone = (spell < 0) | (stop <= start)
     log_end = clock.cutoff_us(as_of)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.asof import NEVER
 from data.clock import MICROSECONDS_PER_DAY
 from data.contracts import CAUSES, INSTANT
 from data.errors import BadInputError
@@ -16,7 +17,6 @@ from data.lifetimes import (
     INVOLUNTARY,
     KINDS,
     LIVE_KINDS,
-    NEVER,
     STOP_KINDS,
     VOLUNTARY,
     LiveSpans,
@@ -44,6 +44,7 @@ from data.snapshots import (
     thinning_phase,
     usage_snapshots,
 )
+from data.visibility import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -216,10 +217,8 @@ def already_decided(subscriptions: Any, until_us: int, engine: Engine) -> set[st
     engine
         Runs the query.
     """
-    log = subscriptions.filter(
-        subscriptions.kind.isin([*LIVE_KINDS, *STOP_KINDS])
-        & (engine.microseconds(subscriptions.available_at) <= until_us)
-    )
+    log = visible(subscriptions, until_us, engine)
+    log = log.filter(log.kind.isin([*LIVE_KINDS, *STOP_KINDS]))
     log = log.select("customer_id", "subscription_id", "event_at", "kind", "event_id")
     rows = engine.to_arrow(log).to_pandas()
     rows["code"] = rows["kind"].map(KINDS.index)

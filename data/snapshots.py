@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from data.asof import AsOf, packed, taken
 from data.clock import MICROSECONDS_PER_DAY
 from data.contracts import INSTANT
 from data.errors import BadInputError
 from data.hashing import stable_hash
 from data.lifetimes import STOP_KINDS, UNKNOWN, customer_numbers, kind_codes
-from data.visible import VisibleState
+from data.visibility import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,9 +69,7 @@ def log_coverage(logs: Mapping[str, Any], engine: Engine, until_us: int | None =
     """
     first, newest = [], {}
     for name, table in sorted(logs.items()):
-        log = table
-        if until_us is not None:
-            log = table.filter(engine.microseconds(table.available_at) <= until_us)
+        log = table if until_us is None else visible(table, until_us, engine)
         bounds = log.agg(
             first=engine.microseconds(log.event_at).min(),
             newest=engine.microseconds(log.available_at).max(),
@@ -233,13 +232,12 @@ def contract_snapshots(
     """
     span, cutoff = cells
     subscription, customer = spans.entity[span], spans.customer[span]
+    seen_from = clock.period_of(events.available_us)
+    seen = AsOf.of(events.subscription, seen_from, subscription, cutoff)
 
     def last(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Newest visible chosen row of the subscription of each cell, or -1."""
-        rows = np.flatnonzero(chosen)
-        visible = clock.period_of(events.available_us[rows])
-        found = VisibleState.of(events.subscription[rows], visible).at(subscription, cutoff)
-        return np.where(found >= 0, np.append(rows, -1)[found], -1)
+        return seen.last(chosen)
 
     stops = np.isin(events.kind, kind_codes(*STOP_KINDS))
 
@@ -292,10 +290,12 @@ def _first_activation(
     rows = np.flatnonzero(np.isin(events.kind, kind_codes("activated", "reactivated")))
     # The newest in reversed time is the oldest.
     rows = rows[np.lexsort((-events.event_us[rows], events.customer[rows]))]
-    visible = clock.period_of(events.available_us[rows])
-    state = VisibleState.of(events.customer[rows], visible)
-    found = state.at(cells["customer"].to_numpy(), cells["cutoff"].to_numpy())
-    return np.append(events.event_us[rows], UNKNOWN)[found]
+    seen_from = clock.period_of(events.available_us[rows])
+    customer, cutoff = cells["customer"].to_numpy(), cells["cutoff"].to_numpy()
+    found = AsOf.of(events.customer[rows], seen_from, customer, cutoff).last(
+        np.ones(rows.size, dtype=bool)
+    )
+    return taken(events.event_us[rows], found, UNKNOWN)
 
 
 def later_mrr(
@@ -404,14 +404,12 @@ def payment_revenue(
     enters = clock.period_of(frame["available_us"].to_numpy(dtype=np.int64))
     leaves = clock.period_of(frame["event_us"].to_numpy(dtype=np.int64)) + REVENUE_PERIODS
     leaves = np.maximum(enters, leaves)
-    width = int(max(leaves.max(initial=0), cells[1].max(initial=0))) + 1
 
     def total_until(moment: NDArray[np.int64]) -> NDArray[np.int64]:
-        keys = customer * width + moment
+        keys, wanted = packed((customer, moment), cells)
         order = np.argsort(keys, kind="stable")
         sums = np.concatenate([[0], np.cumsum(amount[order])])
-        upper = np.searchsorted(keys[order], cells[0] * width + cells[1], side="right")
-        return np.asarray(sums[upper])
+        return np.asarray(sums[np.searchsorted(keys[order], wanted, side="right")])
 
     # Sums over all earlier customers stand in both terms and cancel.
     window_sum = total_until(enters) - total_until(leaves)

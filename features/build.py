@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from data.asof import NEVER, NOTHING
 from data.atomic import replaced, write_text
 from data.contracts import INSTANT
 from data.progress import progress
@@ -22,7 +23,6 @@ from features.declare import CATALOG_FILE, FEATURES_FILE
 from features.known import Known, integers
 from features.measures import EVENTS, MEASURES
 from features.periods import Periods, measure
-from features.roll import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from data.asof import Integers
     from data.clock import Clock
     from data.engine import Engine
     from features.catalog import Column, Feature
     from features.feature_settings import FeatureSettings
-    from features.roll import Integers
 
 log = logging.getLogger(__name__)
 
@@ -284,7 +284,7 @@ class Facts:
     def of(cls, planned: Sequence[Column]) -> Facts:
         """Start with nothing seen."""
         empty = np.array([column.feature.empty for column in planned], dtype=np.float32)
-        never = np.full(len(planned), np.iinfo(np.int64).max)
+        never = np.full(len(planned), NEVER)
         return cls(empty, 0, np.zeros(len(planned), dtype=np.int64), never)
 
     def add(self, table: pa.Table) -> None:
@@ -300,12 +300,11 @@ class Facts:
 
     def as_dicts(self, clock: Clock) -> list[dict[str, Any]]:
         """Share of the snapshots without a value, and the first cutoff with one not empty."""
-        never = np.iinfo(np.int64).max
         return [
             {
                 "missing_share": round(int(missing) / max(self.rows, 1), 6),
                 "first_seen": None
-                if first == never
+                if first == NEVER
                 else clock.cutoff_at(clock.period_of(int(first))).date().isoformat(),
             }
             for missing, first in zip(self.missing, self.first_seen_us, strict=True)

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from data.asof import Flags, Integers
     from features.declare import Family, Numbers, Unit
     from features.known import Known
-    from features.roll import Flags, Integers, Rolled
+    from features.roll import Rolled
 
 
 def ratio(part: NDArray[Any], whole: NDArray[Any]) -> Numbers:

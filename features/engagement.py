@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.asof import NOTHING
 from data.clock import MICROSECONDS_PER_DAY
 from features.declare import Family
 from features.derive import (
@@ -18,12 +19,11 @@ from features.derive import (
     volatility,
 )
 from features.measures import LEADING
-from features.roll import NOTHING
 
 if TYPE_CHECKING:
+    from data.asof import Integers
     from features.declare import Numbers
     from features.known import Known
-    from features.roll import Integers
 
 FAMILY = Family("engagement", log="usage")
 feature = FAMILY.feature

@@ -11,18 +11,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.asof import NOTHING, Parts, packed
 from data.clock import MICROSECONDS_PER_DAY
-from features.roll import NOTHING, Rolled, spread
+from features.roll import Rolled, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from numpy.typing import NDArray
-
+    from data.asof import Flags, Integers
     from data.clock import Clock
     from features.declare import Numbers
     from features.feature_settings import FeatureSettings
-    from features.roll import Flags, Integers
 
 State = TypeVar("State")
 
@@ -136,7 +135,7 @@ class Known:
         return _roll(table, customer, slice(None), self.cell_customer, self.cutoff)
 
 
-class Entities:
+class Entities(Parts):
     """Tickets, invoices or subscriptions, each paired with the cutoffs at which it is known.
 
     Parameters
@@ -163,61 +162,27 @@ class Entities:
         cell_customer: Integers,
         cell_cutoff: Integers,
     ) -> None:
-        self.cells = cell_cutoff.size
         entity = _ranks(table["entity"])
-        named = customer * (entity.max(initial=0) + 1) + entity
+        (named,) = packed((customer, entity))
         both, group = np.unique(named, return_inverse=True)
         order = np.argsort(group, kind="stable")
         group = group[order].astype(np.int64)
         starts = np.searchsorted(group, np.arange(both.size))
         visible = integers(table["visible_period"])[order]
         first_seen = np.minimum.reduceat(visible, starts) if both.size else visible
-        # Both kinds of keys as ranks of (customer, cutoff): the pairs are stretches of cells.
-        stride = int(max(cell_cutoff.max(initial=0), first_seen.max(initial=0))) + 2
-        base = int(min(cell_cutoff.min(initial=0), first_seen.min(initial=0)))
-        stride -= base
-        cell_key = cell_customer * stride + (cell_cutoff - base)
+        # The pairs of an entity are a stretch of cells: from the first that sees it.
         owner = customer[order][starts]
-        first = np.searchsorted(cell_key, owner * stride + (first_seen - base), side="left")
-        stop = np.searchsorted(cell_key, (owner + 1) * stride, side="left")
-        self.cell, pair_group = spread(first, stop)
-        self.rows = _roll(table, group, order, pair_group, cell_cutoff[self.cell])
-        self.customer_cutoff = cell_cutoff[self.cell]
+        cell_key, first_key = packed((cell_customer, cell_cutoff), (owner, first_seen))
+        first = np.searchsorted(cell_key, first_key, side="left")
+        stop = np.searchsorted(cell_customer, owner, side="right")
+        cell, pair_group = spread(first, stop)
+        super().__init__(cell, cell_cutoff.size)
+        self.rows = _roll(table, group, order, pair_group, cell_cutoff[cell])
 
     @property
     def pairs(self) -> int:
         """Number of pairs (entity, snapshot)."""
         return self.cell.size
-
-    def count(self, where: Flags) -> Numbers:
-        """How many entities of each snapshot are marked; shape (cells,)."""
-        return np.bincount(self.cell[where], minlength=self.cells).astype(np.float64)
-
-    def total(self, values: NDArray[Any], where: Flags | None = None) -> Numbers:
-        """Sum over the marked entities of each snapshot, exact below 2**53; 0 without any."""
-        there = slice(None) if where is None else where
-        weights = np.asarray(values, dtype=np.float64)[there]
-        total = np.bincount(self.cell[there], weights=weights, minlength=self.cells)
-        return total.astype(np.float64)  # of no pairs at all, bincount makes integers
-
-    def largest(self, values: Integers, where: Flags) -> Integers:
-        """Largest value over the marked entities of each snapshot; ``NOTHING`` without any."""
-        result = np.full(self.cells, NOTHING, dtype=np.int64)
-        np.maximum.at(result, self.cell[where], values[where])
-        return result
-
-    def smallest(self, values: Integers, where: Flags) -> Integers:
-        """Smallest value over the marked entities of each snapshot; ``NOTHING`` without any."""
-        largest = self.largest(-values, where)
-        return np.where(largest == NOTHING, NOTHING, -largest)
-
-    def main(self, value: Integers, where: Flags) -> Integers:
-        """Pair of the marked entity with the largest value, ties by entity id; -1 without any."""
-        best = self.largest(value, where)
-        chosen = np.flatnonzero(where & (value == best[self.cell]))[::-1]
-        result = np.full(self.cells, -1, dtype=np.int64)
-        result[self.cell[chosen]] = chosen  # of equals, the first entity is written last
-        return result
 
 
 def _roll(

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.asof import NOTHING
 from data.clock import MICROSECONDS_PER_DAY
 from data.contracts import BILLING_INTERVALS
 from features.declare import Family
 from features.derive import declare_sums, flag, isin, ratio
 from features.measures import KINDS
-from features.roll import NOTHING
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from data.asof import Flags, Integers
     from features.declare import Numbers
     from features.known import Entities, Known
-    from features.roll import Flags, Integers, Rolled
+    from features.roll import Rolled
 
 FAMILY = Family("lifecycle", log="subscriptions")
 feature = FAMILY.feature

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
+from data.asof import NOTHING
 from data.clock import MICROSECONDS_PER_DAY
 from data.contracts import BILLING_INTERVALS, PRIORITIES, TABLES
 from data.engine import bit_or, total
 from data.errors import BadInputError
 from data.lifetimes import KINDS as SUBSCRIPTION_KINDS
+from data.visibility import uses
 from features.phrases import FRUSTRATION, LEAVING, TOPICS
-from features.roll import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -291,8 +292,7 @@ def period_table(
         raise BadInputError(f"clock.period_days must be at most {OTHER_BIT}.")
     log = timed(table, engine, clock)
     if name == "usage":
-        # Exports of daily sums hold rows of nothing; they are no use.
-        log = log.filter(log["count"] > 0)
+        log = uses(log)
         log = log.mutate(
             feature_flag=_flag(log.feature, manifest.product_features, 1 << OTHER_BIT),
             core_flag=_flag(log.feature, manifest.core_features, 0),

@@ -16,16 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.asof import NOTHING, AsOf, taken
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from numpy.typing import NDArray
+    from data.asof import Flags, Integers
 
-    Integers = NDArray[np.int64]
-    Flags = NDArray[np.bool_]
-
-NOTHING = -(1 << 62)
-"""Stands for "no value" in integer columns: smaller than any instant, amount or count."""
 # Slots a key up to which a table of counts is quicker than a search.
 DENSE = 8
 
@@ -64,7 +61,7 @@ class Rolled:
         self._cell_key = self._key(cell_group, cell_cutoff)
         self._span = (int(max(group.max(initial=0), cell_group.max(initial=0))) + 1) * self._stride
         # What cells need of the rows' places is worked out once, and of their values once a column.
-        self._arrivals: dict[int, tuple[Integers, Integers]] = {}
+        self._as_of: dict[int, AsOf] = {}
         self._splits: dict[int, _Split] = {}
         self._windows: dict[tuple[int, int | None], _Window] = {}
         self._prefixes: dict[str, tuple[Integers, Integers]] = {}
@@ -134,19 +131,11 @@ class Rolled:
         -------
         Shape (cells,), int64: row numbers, -1 where there is none.
         """
-        order, position = self._arrival(ago)
-        # Rows are numbered group by group, so a plain running maximum never looks back past the
-        # group's own first row unless the group has none: that is what the last line catches.
-        newest = np.maximum.accumulate(np.where(where, np.arange(where.size), -1)[order])
-        row = np.concatenate(([-1], newest))[position]
-        return np.where(row >= self._first, row, -1)
+        return self.as_of(ago).last(where)
 
     def at(self, rows: Integers, values: str | Integers, empty: int = NOTHING) -> Integers:
         """Value of each cell's row (as ``last`` gives them), ``empty`` where it is -1."""
-        column = self._column(values)
-        if not column.size:
-            return np.full(rows.size, empty, dtype=np.int64)
-        return np.where(rows >= 0, column[rows], empty).astype(np.int64)
+        return taken(self._column(values), rows, empty)
 
     def known(self, name: str, where: Flags | None = None, ago: int = 0) -> Integers:
         """Last value of a column that is not ``NOTHING``; ``NOTHING`` where there is none."""
@@ -189,6 +178,13 @@ class Rolled:
         before = np.concatenate(([0], total[:-1]))
         return total - np.where(new, 0, before)
 
+    def as_of(self, ago: int = 0) -> AsOf:
+        """Rows as the cells see them, of events at least ``ago`` periods before the cutoff."""
+        if ago not in self._as_of:
+            key = self._key(self.group, np.maximum(self.visible, self.event + ago))
+            self._as_of[ago] = AsOf(key, self._cell_key, self._first)
+        return self._as_of[ago]
+
     @cached_property
     def _first(self) -> Integers:
         """First row of each cell's group."""
@@ -200,15 +196,6 @@ class Rolled:
     def _key(self, group: Integers, period: Integers) -> Integers:
         offset = np.clip(period - self._base, 0, self._stride - 1)
         return np.asarray(group * self._stride + offset, dtype=np.int64)
-
-    def _arrival(self, ago: int) -> tuple[Integers, Integers]:
-        """Order rows by when they are visible and ``ago`` periods old; count each cell's."""
-        if ago not in self._arrivals:
-            key = self._key(self.group, np.maximum(self.visible, self.event + ago))
-            order = np.argsort(key, kind="stable")
-            position = np.searchsorted(key[order], self._cell_key, side="right")
-            self._arrivals[ago] = order, position
-        return self._arrivals[ago]
 
     def _prefix(self, values: str | Integers) -> tuple[Integers, Integers]:
         """Running sum of the punctual rows, shape (punctual + 1,), and that of each cell's cutoff.
@@ -231,12 +218,12 @@ class Rolled:
         """Fold an idempotent operation: punctual rows lie side by side, late ones are spread."""
         column = self._column(values)
         if window is None:
-            order, position = self._arrival(ago)
-            stretches = _Stretches(self._first, position, column.size)
-            return _Ladder(fold, column[order], empty).fold(stretches)
-        seen = self._window(ago, window)
-        result = self._ladder(fold, values, ago, empty).fold(seen.punctual)
-        cells, rows = seen.late
+            seen = self.as_of(ago)
+            stretches = _Stretches(seen.first, seen.position, column.size)
+            return _Ladder(fold, column[seen.order], empty).fold(stretches)
+        counted = self._window(ago, window)
+        result = self._ladder(fold, values, ago, empty).fold(counted.punctual)
+        cells, rows = counted.late
         fold.at(result, cells, column[self._split(ago).late][rows])
         return result
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.asof import NOTHING
 from data.clock import MICROSECONDS_PER_DAY
 from data.contracts import PRIORITIES
 from features.declare import Family
 from features.derive import declare_sums, declare_total, isin, ratio
 from features.measures import KINDS
-from features.roll import NOTHING
 
 if TYPE_CHECKING:
+    from data.asof import Flags, Integers
     from features.declare import Numbers
     from features.known import Entities, Known
-    from features.roll import Flags, Integers
 
 FAMILY = Family("support", log="tickets")
 feature = FAMILY.feature

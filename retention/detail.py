@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from data.engine import total
+from data.visibility import uses, visible
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -102,7 +103,7 @@ def details(
         Place rows in periods and run the queries.
     """
     logs = {
-        name: _visible(tables[name], customers, clock.cutoff_us(cutoff), engine)
+        name: _rows_of(customers, visible(tables[name], clock.cutoff_us(cutoff), engine))
         for name in ("usage", "payments", "tickets")
         if name in tables
     }
@@ -122,10 +123,8 @@ def details(
     }
 
 
-def _visible(log: Any, customers: Sequence[str], until_us: int, engine: Engine) -> Any:
-    """Rows of some customers that a cutoff can see."""
-    known = engine.microseconds(log.available_at) <= until_us
-    return log.filter(known & log.customer_id.isin(list(customers)))
+def _rows_of(customers: Sequence[str], log: Any) -> Any:
+    return log.filter(log.customer_id.isin(list(customers)))
 
 
 def _weeks(
@@ -164,7 +163,7 @@ _COLUMNS: Final = {"usage": ["active_days", "uses"], "payments": ["due", "paid",
 
 
 def _use(rows: Any) -> Any:
-    rows = rows.filter(rows["count"] > 0)
+    rows = uses(rows)
     return rows.group_by("customer_id", "period").agg(
         active_days=rows.day.nunique(), uses=total(rows["count"])
     )

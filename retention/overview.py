@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from data.asof import last_before, taken
 from data.clock import EPOCH
 from data.contracts import CAUSES
 from data.lifetimes import LIVE_KINDS, STOP_KINDS, UNKNOWN, kind_codes
@@ -64,19 +65,8 @@ class Revenue:
 
     def of(self, customer: NDArray[np.int64], instant_us: int) -> NDArray[np.int64]:
         """MRR of customers at an instant, shape of ``customer``; 0 before the first step."""
-        if not self.at.size:
-            return np.zeros(customer.shape, dtype=np.int64)
-        # Customer and time pack into one sortable integer: in seconds, since microseconds of many
-        # customers outgrow 64 bits. A step within a second counts from its end.
-        at, instant = -(-self.at // 1_000_000), instant_us // 1_000_000
-        first = min(int(at.min()), instant)
-        width = max(int(at.max()), instant) - first + 1
-        keys = self.customer * width + at - first
-        wanted = customer * width + instant - first
-        found = np.searchsorted(keys, wanted, side="right") - 1
-        clipped = np.maximum(found, 0)
-        known = (found >= 0) & (self.customer[clipped] == customer)
-        return np.where(known, self.mrr[clipped], 0)
+        instant = np.full(customer.shape, instant_us)
+        return taken(self.mrr, last_before(self.customer, self.at, customer, instant), 0)
 
 
 @dataclass(frozen=True)

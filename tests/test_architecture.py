@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -47,6 +48,19 @@ def test_nobody_asks_the_machine_what_time_it_is() -> None:
     asking = re.compile(r"\b(now|today|utcnow)\(|\btime\.time\(|fromtimestamp\(")
     for module, path in MODULES.items():
         assert not asking.search(path.read_text(encoding="utf-8")), module
+
+
+def test_one_place_says_which_rows_a_cutoff_sees() -> None:
+    """``data.visibility`` does; features by periods and the contract's rules are their own."""
+    comparing = {
+        module
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Compare) and "available_" in ast.unparse(node)
+    }
+    # Sources make the column; the peers of the bench write it their own way.
+    others = {name for name in comparing if name.startswith(("data.sources", "studies"))}
+    assert comparing - others == {"data.visibility", "features.periods", "data.quality"}
 
 
 def test_no_module_is_a_drawer_for_odds_and_ends() -> None:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from data.asof import NOTHING
 from data.clock import Clock
 from data.contracts import BILLING_INTERVALS, INSTANT, PRIORITIES, TABLES
 from data.engine import open_engine
@@ -24,7 +25,6 @@ from features.declare import from_json
 from features.feature_settings import FeatureSettings
 from features.known import integers
 from features.measures import MEASURES
-from features.roll import NOTHING
 
 CLOCK = Clock()
 SETTINGS = FeatureSettings((1, 2, 4, 8), ("login", "report"))

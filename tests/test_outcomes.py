@@ -12,12 +12,12 @@ from handmade import at, write_logs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.asof import NEVER
 from data.clock import MICROSECONDS_PER_DAY, Clock
 from data.errors import BadInputError
 from data.lifetimes import (
     KINDS,
     LIVE_KINDS,
-    NEVER,
     STOP_KINDS,
     contract_spans,
     contract_spells,

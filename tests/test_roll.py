@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.asof import NOTHING
 from features import roll
-from features.roll import NOTHING, Rolled, spread
+from features.roll import Rolled, spread
 
 row = st.tuples(
     st.integers(0, 3),  # group

@@ -36,8 +36,8 @@ from studies.bench.peers import SECOND, measured
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from data.asof import Integers
     from features.known import Known
-    from features.roll import Integers
     from pipelines.params import Params
     from studies.bench.peers import Task
 
