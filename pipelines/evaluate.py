@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import logging
@@ -87,9 +88,10 @@ def read_truth(clock: Clock) -> pd.DataFrame | None:
 
 
 def world_of(params: Params) -> dict[str, Any]:
-    """What makes the world as hard as it is: its settings but for its size and seed."""
+    """Settings that determine the difficulty of the world: all but its size, dates and seed."""
+    world = dataclasses.asdict(params.ingest.simulated)
     size = {"seed", "customers", "arrival_weeks", "weeks", "start"}
-    return params.ingest.simulated.model_dump(mode="json", exclude=size)
+    return {name: value for name, value in world.items() if name not in size}
 
 
 def attainable(pooled: Mapping[str, Any], params: Params) -> dict[str, Any]:

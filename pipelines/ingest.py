@@ -1,4 +1,4 @@
-"""Stage ``ingest``: raw records of any source become tables of the contract."""
+"""Stage ``ingest``: turn the raw records of any source into tables of the contract."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from pipelines.stage import run_stage
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from data.sources.simulated import WorldSettings
     from pipelines.params import Params
 
 logger = logging.getLogger("ingest")
 
 
 def read_source(params: Params, target: Path, truth: Path) -> dict[str, int]:
-    """Write the source's tables into ``target``; rows by table.
+    """Write the source's tables into ``target`` and return the number of rows per table.
 
     Only the simulated source writes into ``truth``.
     """
-    section, clock = params.ingest, params.clock
+    section = params.ingest
     # Each source is imported only where it is used: they need different libraries.
     if section.source == "files":
         from data.sources.folder import read_files  # noqa: PLC0415
@@ -36,19 +35,17 @@ def read_source(params: Params, target: Path, truth: Path) -> dict[str, int]:
     if section.source == "oulad":
         from data.sources.oulad import read_oulad  # noqa: PLC0415
 
-        return read_oulad(section.path, target, clock)
-    from data.sources.simulated import simulate  # noqa: PLC0415
+        return read_oulad(section.path, target, params.clock)
+    from data.sources.simulated.world import simulate  # noqa: PLC0415
 
-    return simulate(world_settings(params), clock, target, truth, params.snapshot.horizons)
-
-
-def world_settings(params: Params, **changes: int) -> WorldSettings:
-    """The simulated world by the parameters, with changes."""
-    from data.sources.simulated import Switches, WorldSettings  # noqa: PLC0415
-
-    values = params.ingest.simulated.model_dump() | changes
-    switches = Switches(**values.pop("switches"))
-    return WorldSettings(**values, switches=switches, currency=params.ingest.currency)
+    return simulate(
+        section.simulated,
+        params.clock,
+        target,
+        truth,
+        params.snapshot.horizons,
+        currency=section.currency,
+    )
 
 
 def main() -> None:

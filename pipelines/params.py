@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from data.clock import ClockSettings
 from data.engine import Engine, open_engine
 from data.errors import BadInputError
+from data.sources.simulated.world_settings import WorldSettings
 from features.feature_settings import FeatureSettings
 from pipelines.paths import PARAMS_FILE
 
@@ -52,49 +53,6 @@ class EngineParams(Section):
         return open_engine("duckdb", self.threads, self.memory_limit)
 
 
-class SwitchesParams(Section):
-    """Patterns of the simulated world; see ``data.sources.simulated.Switches``."""
-
-    trials: bool
-    onboarding: bool
-    seasonality: bool
-    decline: bool
-    sudden_decline: bool
-    breadth: bool
-    trouble: bool
-    tone: bool
-    price_rises: bool
-    discounts: bool
-    plan_changes: bool
-    second_subscriptions: bool
-    interval_changes: bool
-    pauses: bool
-    renewals: bool
-    fixed_contracts: bool
-    competitor_shock: bool
-    card_expiry: bool
-    failed_payments: bool
-    revocations: bool
-    reactivations: bool
-    surveys: bool
-    interventions: bool
-    late_rows: bool
-    dirt: bool
-
-
-class SimulatedParams(Section):
-    """The simulated world."""
-
-    seed: NotNegative
-    customers: Annotated[int, Field(ge=2, le=9_999_999)]
-    arrival_weeks: Annotated[int, Field(gt=4)]
-    weeks: Positive
-    start: dt.date
-    voluntary_per_month: Annotated[float, Field(ge=0, le=0.2)]
-    involuntary_per_month: Annotated[float, Field(ge=0, le=0.05)]
-    switches: SwitchesParams
-
-
 class IngestParams(Section):
     """Where the raw logs come from."""
 
@@ -103,7 +61,7 @@ class IngestParams(Section):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     money_unit: Literal["minor", "major"]
     columns: dict[str, dict[str, str]]
-    simulated: SimulatedParams
+    simulated: WorldSettings
 
 
 class ValidateParams(Section):

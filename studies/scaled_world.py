@@ -11,9 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from data.atomic import replaced_folder
-from data.sources.simulated import simulate
+from data.sources.simulated.world import simulate
 from pipelines import featurize, snapshot
-from pipelines.ingest import world_settings
 from pipelines.paths import CLEAN
 from studies.scratch import scratch_folder
 
@@ -50,11 +49,11 @@ def larger_world(times: int, memory_limit: str, number: int = 0) -> Iterator[Par
         values["train"]["memory_limit"] = TRAIN_MEMORY
 
     with scratch_folder(grow) as params:
-        world = world_settings(params)
         # Without dirt all rows are clean, and the others are the same; the truth is not asked for.
+        world = params.ingest.simulated
         world = replace(world, switches=replace(world.switches, dirt=False))
         with replaced_folder(CLEAN) as folder:
-            simulate(world, params.clock, folder, None)
+            simulate(world, params.clock, folder, None, currency=params.ingest.currency)
         for stage in (snapshot, featurize):
             logger.info("%s, with %d times the customers", stage.__name__, times)
             stage.main()

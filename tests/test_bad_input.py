@@ -26,7 +26,8 @@ from project import ROOT, SMALL, STAGES, Project
 from data.clock import Clock
 from data.contracts import INSTANT, TABLES
 from data.errors import BadInputError
-from data.sources.simulated import WorldSettings, simulate
+from data.sources.simulated.world import simulate
+from data.sources.simulated.world_settings import WorldSettings
 from pipelines.stage import run_stage
 from retention.playbook import PLAYBOOK, load_playbook
 

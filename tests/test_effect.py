@@ -19,7 +19,8 @@ from data.population import (
     already_decided,
     lifetimes_whoever_was_contacted,
 )
-from data.sources.simulated import WorldSettings, simulate
+from data.sources.simulated.world import simulate
+from data.sources.simulated.world_settings import WorldSettings
 from retention.effect import Effect, effects, first_listings, newcombe
 from retention.ranking import LISTED, WITHHELD, is_withheld
 from retention.realised import happened, realised

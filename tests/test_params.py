@@ -12,9 +12,7 @@ import yaml
 
 from data.clock import Clock
 from data.errors import BadInputError
-from data.sources.simulated import Switches
-from pipelines.ingest import world_settings
-from pipelines.params import SwitchesParams, load_params, parse_params
+from pipelines.params import load_params, parse_params
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
@@ -93,10 +91,3 @@ def test_the_embargo_is_interval_end_undo_and_lateness_in_whole_periods() -> Non
     assert parse_params(VALUES).embargo_periods == (7, 11, 16)
     assert parse_params(changed("snapshot.undo_days", 15)).embargo_periods == (8, 12, 17)
     assert parse_params(changed("clock.lateness_days", 0)).embargo_periods == (6, 10, 15)
-
-
-def test_every_switch_of_the_world_is_a_parameter() -> None:
-    switches = {field.name for field in dataclasses.fields(Switches)}
-    assert set(SwitchesParams.model_fields) == switches
-    turned_off = changed("ingest.simulated.switches.pauses", False)
-    assert world_settings(parse_params(turned_off)).switches == Switches(pauses=False)

@@ -22,7 +22,6 @@ from sklearn.metrics import roc_auc_score
 from data.clock import Clock
 from data.contracts import CAUSES, LOGS, TABLES
 from data.errors import BadInputError
-from data.sources.simulated import Switches, WorldSettings, simulate
 from data.sources.simulated.draws import Draws, Topic, pick, whole
 from data.sources.simulated.logs import identifiers
 from data.sources.simulated.satisfaction import STATES, fall, fallen_state, transition_matrices
@@ -35,6 +34,8 @@ from data.sources.simulated.traits import (
     YEAR,
     arrival_weeks,
 )
+from data.sources.simulated.world import simulate
+from data.sources.simulated.world_settings import Switches, WorldSettings
 from docs.draw_world import draw_world
 
 START = dt.date(2022, 1, 3)

@@ -6,13 +6,13 @@ Its raw logs are read back with ``ingest.source: files``.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 from pathlib import Path
 
 from data.atomic import replaced_folder
 from data.errors import BadInputError
-from data.sources.simulated import simulate
-from pipelines.ingest import world_settings
+from data.sources.simulated.world import simulate
 from pipelines.params import load_params
 from pipelines.stage import run_stage
 
@@ -20,7 +20,7 @@ logger = logging.getLogger("simulate")
 
 
 def main() -> None:
-    """Simulate as many customers and weeks as asked for."""
+    """Simulate the given number of customers and weeks."""
     params = load_params()
     world = params.ingest.simulated
     parser = argparse.ArgumentParser(
@@ -33,11 +33,11 @@ def main() -> None:
     inside = {path.name for path in asked.target.glob("*")}
     if not inside <= {"raw", "truth"}:
         raise BadInputError(
-            f"{asked.target} holds {sorted(inside)[0]}, which is no simulated world: give a folder "
-            "that may be replaced."
+            f"{asked.target} holds {sorted(inside)[0]}, which is not part of a simulated world: give a "
+            "folder that may be replaced."
         )
-    settings = world_settings(
-        params, customers=asked.customers, weeks=asked.weeks, arrival_weeks=asked.weeks
+    settings = dataclasses.replace(
+        world, customers=asked.customers, weeks=asked.weeks, arrival_weeks=asked.weeks
     )
     with replaced_folder(asked.target) as folder:
         rows = simulate(
@@ -46,6 +46,7 @@ def main() -> None:
             folder / "raw",
             folder / "truth",
             params.snapshot.horizons,
+            currency=params.ingest.currency,
         )
     for name, count in rows.items():
         logger.info("%d rows of %s in %s", count, name, asked.target)

@@ -12,6 +12,7 @@ import json
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +25,11 @@ import pyarrow.parquet as pq
 from data.atomic import replaced_folder
 from data.clock import Clock
 from data.engine import Engine, open_engine
-from data.sources.simulated import simulate
+from data.sources.simulated.world import simulate
 from features.build import BlockFeatures, build_features, customer_blocks
 from features.engagement import daily
 from features.feature_settings import FeatureSettings
 from features.periods import Periods, measure
-from pipelines.ingest import world_settings
 from pipelines.params import load_params
 from studies.bench.peers import SECOND, measured
 
@@ -161,7 +161,7 @@ def families(task: Task, params: Params) -> dict[str, Any]:
 def simulated(task: Task, params: Params) -> dict[str, Any]:
     """Simulate a world of so many ``customers`` and ``weeks``; how many events it has."""
     size, weeks = task["customers"], task["weeks"]
-    settings = world_settings(params, customers=size, weeks=weeks, arrival_weeks=weeks)
+    settings = replace(params.ingest.simulated, customers=size, weeks=weeks, arrival_weeks=weeks)
     with tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch:
         rows = simulate(settings, Clock(), Path(scratch) / "raw", Path(scratch) / "truth")
     return {"events": sum(rows[name] for name in rows.keys() - {"customers", "truth"})}

@@ -17,9 +17,8 @@ from data.atomic import replaced, replaced_folder
 from data.contracts import INSTANT
 from data.engine import PARQUET
 from data.quality import QualitySettings, validate
-from data.sources.simulated import simulate
+from data.sources.simulated.world import simulate
 from features.measures import MEASURES
-from pipelines.ingest import world_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,9 +74,11 @@ def world(customers: int, weeks: int, params: Params) -> World:
 
 
 def _make(customers: int, weeks: int, folder: Path, params: Params) -> None:
-    settings = world_settings(params, customers=customers, weeks=weeks, arrival_weeks=weeks)
+    settings = replace(
+        params.ingest.simulated, customers=customers, weeks=weeks, arrival_weeks=weeks
+    )
     clock, raw, clean = params.clock, folder / "raw", folder / "clean"
-    simulate(settings, clock, raw, None)
+    simulate(settings, clock, raw, None, currency=params.ingest.currency)
     if customers > VALIDATED_CUSTOMERS:
         raw.rename(clean)
         _write_arrivals(clean, params)

@@ -75,6 +75,7 @@ def simulate(
     truth: Path | None,
     horizons: tuple[int, ...] = (4, 8, 13),
     *,
+    currency: str = "EUR",
     block: int = BLOCK,
 ) -> dict[str, int]:
     """Simulate the world and write its raw logs, and its truth.
@@ -97,6 +98,8 @@ def simulate(
         ``in_dunning``; in the order of (cutoff, customer_id).
     horizons
         Ends of the horizons in weeks after a cutoff, at most 26.
+    currency
+        ISO 4217 code of all money.
     block
         Customers worked on at once; changes the memory used and no result.
 
@@ -111,7 +114,7 @@ def simulate(
         If the clock or the horizons do not suit the world.
     """
     _check_clock(settings, clock, horizons)
-    world = _World(settings, clock, block)
+    world = _World(settings, clock, currency, block)
     names = ["customers", *world.logs]
     with contextlib.ExitStack() as stack, threadpool_limits(1):
         files = {
@@ -195,14 +198,14 @@ def _logs(currency: str) -> dict[str, Log]:
 class _World:
     """All blocks of a world and the rows on their way to the files."""
 
-    def __init__(self, settings: WorldSettings, clock: Clock, block: int) -> None:
+    def __init__(self, settings: WorldSettings, clock: Clock, currency: str, block: int) -> None:
         self.settings = settings
         self.clock = clock
         self.draws = Draws(settings.seed)
         self.first_cutoff = clock.cutoff_on(settings.start)
         self.start_us = clock.cutoff_us(self.first_cutoff)
         self.matrices = transition_matrices(settings.switches)
-        self.logs = _logs(settings.currency)
+        self.logs = _logs(currency)
         self.blocks = [
             self._block(np.arange(first, min(first + block, settings.signed_up), dtype=np.int64))
             for first in range(0, settings.signed_up, block)

@@ -1,4 +1,4 @@
-"""What can be set about the simulated world."""
+"""What can be set about the simulated world; imports nothing heavy, as every stage reads it."""
 
 from __future__ import annotations
 
@@ -7,94 +7,40 @@ from dataclasses import dataclass, field
 
 from data.errors import BadInputError
 
-STOCK_SHARE = 0.3  # of the customers are there from the first weeks
+STOCK_SHARE = 0.3  # share of the customers who sign up in the first weeks
 STOCK_WEEKS = 4
-MOST_CUSTOMERS = 9_999_999  # what the digits of a customer_id hold
+MOST_CUSTOMERS = 9_999_999  # as many as the digits of a customer_id allow
 
 
 @dataclass(frozen=True)
 class Switches:
-    """The patterns of the world; turned off, a pattern disappears from the logs.
+    """The patterns of the world; turned off, a pattern disappears from the logs."""
 
-    Parameters
-    ----------
-    trials
-        Some customers start with a trial, and some of these never pay.
-    onboarding
-        The first weeks succeed or fail; where they fail, use stays low and churn comes early.
-    seasonality
-        Weekends, summers and Christmas are quiet.
-    decline
-        Use follows satisfaction.
-    sudden_decline
-        A key user leaves: satisfaction, and with it use, falls within a week.
-    breadth
-        Unhappy customers give up the deeper features first.
-    trouble
-        Spells of product trouble that cause tickets and wear satisfaction down.
-    tone
-        Texts and ratings follow satisfaction.
-    price_rises
-        Yearly campaigns that raise the price for a part of the customers.
-    discounts
-        Discounts for new customers that end.
-    plan_changes
-        Upgrades, downgrades, more and fewer seats.
-    second_subscriptions
-        An add-on of its own, taken and dropped without leaving.
-    interval_changes
-        Unhappy customers go from paying by year or quarter to paying by month.
-    pauses
-        Subscriptions rest for some weeks.
-    renewals
-        Customers on long terms leave before the term ends rather than at any time.
-    fixed_contracts
-        A few contracts that end on their day.
-    competitor_shock
-        A competitor courts one segment for some weeks.
-    card_expiry
-        Cards die on their day unless renewed.
-    failed_payments
-        Payments on living cards fail now and then.
-    revocations
-        Some who cancel think better of it within days.
-    reactivations
-        Some who were lost come back, within the grace period or much later.
-    surveys
-        Customers are asked how likely they are to recommend.
-    interventions
-        A randomised programme of contacts.
-    late_rows
-        A small share of rows becomes known days late.
-    dirt
-        Duplicates, and rows before sign-up.
-    """
-
-    trials: bool = True
-    onboarding: bool = True
-    seasonality: bool = True
-    decline: bool = True
-    sudden_decline: bool = True
-    breadth: bool = True
-    trouble: bool = True
-    tone: bool = True
-    price_rises: bool = True
-    discounts: bool = True
-    plan_changes: bool = True
-    second_subscriptions: bool = True
-    interval_changes: bool = True
-    pauses: bool = True
-    renewals: bool = True
-    fixed_contracts: bool = True
-    competitor_shock: bool = True
-    card_expiry: bool = True
-    failed_payments: bool = True
-    revocations: bool = True
-    reactivations: bool = True
-    surveys: bool = True
-    interventions: bool = True
-    late_rows: bool = True
-    dirt: bool = True
+    trials: bool = True  # some customers start with a trial, and some of these never pay
+    onboarding: bool = True  # the first weeks succeed, or fail: low use and early churn
+    seasonality: bool = True  # weekends, summers and Christmas are quiet
+    decline: bool = True  # use follows satisfaction
+    sudden_decline: bool = True  # a key user leaves: satisfaction and use fall within a week
+    breadth: bool = True  # unhappy customers give up the deeper features first
+    trouble: bool = True  # spells of product trouble that cause tickets and lower satisfaction
+    tone: bool = True  # texts and ratings follow satisfaction
+    price_rises: bool = True  # yearly campaigns that raise the price for some customers
+    discounts: bool = True  # discounts for new customers that end
+    plan_changes: bool = True  # upgrades, downgrades, more and fewer seats
+    second_subscriptions: bool = True  # an add-on of its own, taken and dropped without leaving
+    interval_changes: bool = True  # unhappy customers change from yearly or quarterly to monthly
+    pauses: bool = True  # subscriptions pause for some weeks
+    renewals: bool = True  # customers on long terms leave before the term ends
+    fixed_contracts: bool = True  # a few contracts that end on their day
+    competitor_shock: bool = True  # a competitor courts one segment for some weeks
+    card_expiry: bool = True  # cards expire on their day unless renewed
+    failed_payments: bool = True  # payments on valid cards fail now and then
+    revocations: bool = True  # some cancellations are taken back within days
+    reactivations: bool = True  # some lost customers return, in the grace period or later
+    surveys: bool = True  # customers are asked how likely they are to recommend
+    interventions: bool = True  # a randomised programme of contacts
+    late_rows: bool = True  # a small share of rows becomes known days late
+    dirt: bool = True  # duplicates, and rows before sign-up
 
 
 @dataclass(frozen=True)
@@ -115,8 +61,6 @@ class WorldSettings:
     voluntary_per_month, involuntary_per_month
         Share of the live customers who decide to leave, or are lost to failed payments, in a
         month (30.4 days), averaged over the history with all switches on.
-    currency
-        ISO 4217 code of all money.
     arrival_weeks
         Weeks in which ``customers`` sign up; more than 4.
     switches
@@ -134,7 +78,6 @@ class WorldSettings:
     start: dt.date
     voluntary_per_month: float = 0.03
     involuntary_per_month: float = 0.01
-    currency: str = "EUR"
     arrival_weeks: int = 156
     switches: Switches = field(default_factory=Switches)
 
@@ -164,6 +107,5 @@ class WorldSettings:
 def _within(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise BadInputError(
-            f"params.yaml: ingest.simulated: {name} is {value}, but must lie between {low} and "
-            f"{high}."
+            f"ingest.simulated: {name} is {value}, but must be between {low} and {high}."
         )
