@@ -14,6 +14,7 @@ import pyarrow as pa
 from data.asof import NEVER, taken
 from data.clock import MICROSECONDS_PER_DAY
 from data.lifetimes import ENDED, INVOLUNTARY, STAYED, VOLUNTARY, customer_numbers
+from data.population_settings import OutcomeTerms
 from data.visibility import contacts, visible
 
 if TYPE_CHECKING:
@@ -28,21 +29,15 @@ NULL_REASONS = ("already_gone", "not_finished", "contract_ended", "contacted")
 
 
 @dataclass(frozen=True)
-class OutcomeSettings:
+class OutcomeSettings(OutcomeTerms):
     """How outcomes are read.
 
     Parameters
     ----------
-    horizons
-        Ends of the intervals, in periods, ascending.
-    undo_days
-        A return within so many days of a churn undoes it.
     lateness_days
         Longest delay between an event and its availability.
     """
 
-    horizons: tuple[int, ...]
-    undo_days: int
     lateness_days: int
 
     @property

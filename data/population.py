@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +30,7 @@ from data.lifetimes import (
     read_use_periods,
 )
 from data.outcomes import OutcomeSettings, first_contacts, observe_outcomes
+from data.population_settings import PopulationTerms
 from data.snapshots import (
     Coverage,
     CutoffRange,
@@ -56,34 +57,22 @@ if TYPE_CHECKING:
     from data.engine import Engine
 
 
-@dataclass(frozen=True)
-class PopulationSettings:
-    """Who is looked at, when, and how far ahead.
+@dataclass(frozen=True, kw_only=True)
+class PopulationSettings(PopulationTerms):
+    """Which customers are observed, when, and how far ahead.
 
     Parameters
     ----------
-    rule
-        ``contract`` (cancellations end a customer) or ``inactivity`` (silence does).
-    silent_periods
-        Inactivity rule: periods without use that complete a churn.
     as_of
         Newest cutoff number, or None for the newest that the logs cover.
     history_periods
         Periods between the start of the logs and the first cutoff.
-    thin_every
-        Before ``as_of`` a customer is looked at every so many cutoffs.
-    salt
-        Of the hash that thins.
     outcome
         How outcomes are read.
     """
 
-    rule: Literal["contract", "inactivity"]
-    silent_periods: int
     as_of: int | None
     history_periods: int
-    thin_every: int
-    salt: str
     outcome: OutcomeSettings
 
 

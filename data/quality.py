@@ -15,7 +15,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +28,10 @@ from data.atomic import replaced_folder, write_table, write_text
 from data.clock import EPOCH, Clock
 from data.contracts import BILLING_INTERVALS, CAUSES, CUSTOMERS, LOGS, PRIORITIES, TABLES, Table
 from data.errors import BadInputError
+from data.population_settings import QualityTerms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from data.engine import Engine
 
@@ -46,21 +47,15 @@ ALLOWED_VALUES: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True)
-class QualitySettings:
+class QualitySettings(QualityTerms):
     """What the quality stage tolerates.
 
     Parameters
     ----------
-    share_limit
-        Largest share of a table's rows, in [0, 1], that may break one rule.
-    share_limits
-        Exceptions: ``"table.rule"`` to its own share.
     lateness_days
         Longest delay between ``event_at`` and ``available_at``, in days.
     """
 
-    share_limit: float = 0.02
-    share_limits: Mapping[str, float] = field(default_factory=dict)
     lateness_days: int = 7
 
 

@@ -25,12 +25,12 @@ import pyarrow as pa
 from data.atomic import replaced
 from data.engine import Block, Engine
 from data.errors import BadInputError
+from data.memory import bytes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 JAVA = 17
-MEGABYTES = {"MB": 1, "GB": 1_000, "TB": 1_000_000}
 
 
 @ibis.udf.scalar.builtin(name="unix_micros")  # type: ignore[untyped-decorator]
@@ -171,8 +171,7 @@ def unavailable() -> str | None:
 
 def _settings(master: str, threads: int, memory_limit: str, scratch: str) -> dict[str, str]:
     """Spark's settings; what is not here can be set in spark-defaults.conf."""
-    number, unit = re.fullmatch(r"([\d.]+)\s*(\w+)", memory_limit).groups()  # type: ignore[union-attr]
-    memory = f"{int(float(number) * MEGABYTES[unit])}m"
+    memory = f"{bytes_of(memory_limit) // 10**6}m"
     settings = {
         "spark.driver.memory": memory,
         "spark.executor.memory": memory,

@@ -30,6 +30,7 @@ from data.errors import BadInputError
 from models.calibration import fit_logistic_map
 from models.contraction import Contraction, fit_contraction
 from models.hazards import Fit, Hazard, Learner, Scorer, enough, log_odds_of_rate
+from models.model_settings import BoostingTerms, FitTerms
 from models.plausibility import Limits, too_good
 from models.risk_data import Selection
 
@@ -45,44 +46,28 @@ LOG = logging.getLogger(__name__)
 LARGEST_SUM = 1 - 1e-6
 
 
-@dataclass(frozen=True)
-class ModelSettings:
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(FitTerms, BoostingTerms):
     """How models are fitted.
 
     Parameters
     ----------
-    seed
-        Of everything random in LightGBM.
     threads
         Threads of LightGBM; changes no result.
     horizons, labels
-        Ends of the intervals in periods, rising, and their names in files and columns.
-    min_events
-        A hazard with fewer churners of its cause in the train slice is learned from both causes.
-    calibration_prior
-        Shrinkage of the calibration towards the identity, in events.
+        Ends of the intervals in periods, ascending, and their names in files and columns.
     lightgbm
         Parameters of LightGBM, beside those that correctness fixes.
-    linear_strength
-        ``C`` of the regressions that the boosters start from; 0: they start from the rate.
-    num_boost_round, early_stopping_rounds
-        Trees at most; trees without progress on the stop slice before it ends.
     monotone
         For a cause, the sign (+1 or -1) in which a named feature may move its log-odds.
     limits
         What is too good to be true; None: nothing is.
     """
 
-    seed: int = 7
     threads: int = 2
     horizons: tuple[int, ...] = (4, 8, 13)
     labels: tuple[str, ...] = ("4w", "8w", "13w")
-    min_events: int = 50
-    calibration_prior: float = 50.0
     lightgbm: Mapping[str, Any] = field(default_factory=dict)
-    linear_strength: float = 0.0
-    num_boost_round: int = 600
-    early_stopping_rounds: int = 40
     monotone: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     limits: Limits | None = None
 

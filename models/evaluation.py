@@ -11,7 +11,6 @@ import numpy as np
 
 from data.contracts import CAUSES
 from models.metrics import (
-    Campaign,
     Scored,
     calibration_error_limit,
     estimate,
@@ -20,6 +19,7 @@ from models.metrics import (
     resample,
     resampled_counts,
 )
+from models.model_settings import EvaluationTerms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,33 +32,21 @@ CONTRACTION = ("auroc", "average_precision", "log_loss", "calibration_slope", "c
 LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class EvaluationSettings:
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings(EvaluationTerms):
     """How scored snapshots are measured.
 
     Parameters
     ----------
-    resamples
-        Customer bootstraps for the intervals.
-    bins
-        Equal-mass bins of the calibration error.
-    seed
-        Of the resampling.
     capacity
         For a cause, the share of eligible customers that its team can contact in a week.
-    campaign
-        Terms of the expected profit.
     newcomer_periods
-        A customer is new for so many periods after the first activation.
+        A customer is new for this many periods after the first activation.
     threads
-        Of the resampling; change no result.
+        Threads of the resampling; change no result.
     """
 
-    resamples: int = 200
-    bins: int = 10
-    seed: int = 11
     capacity: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0.1))
-    campaign: Campaign = field(default_factory=Campaign)
     newcomer_periods: int = 13
     threads: int = 1
 

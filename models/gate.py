@@ -14,6 +14,7 @@ import numpy as np
 
 from data.contracts import CAUSES
 from models.metrics import estimate, resampled_counts
+from models.model_settings import GateTerms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,23 +26,10 @@ KEYS = ["customer_id", "cutoff"]
 _SMALLEST = float(np.finfo(np.float64).eps)
 
 
-@dataclass(frozen=True)
-class GateSettings:
-    """Terms of the gate.
+@dataclass(frozen=True, kw_only=True)
+class GateSettings(GateTerms):
+    """Terms of the gate, and the seed of its resampling."""
 
-    Parameters
-    ----------
-    margin
-        How much worse a refresh may be, as a share of the champion's log loss.
-    common_share
-        Least share of the snapshots of the larger side that the other side scored too.
-    resamples, seed
-        Customer bootstraps of the interval.
-    """
-
-    margin: float = 0.02
-    common_share: float = 0.8
-    resamples: int = 1000
     seed: int = 11
 
 

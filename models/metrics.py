@@ -17,6 +17,7 @@ from scipy.optimize import isotonic_regression
 from scipy.special import betainc, logit
 
 from models.calibration import logistic_fit
+from models.model_settings import Campaign
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,29 +57,6 @@ class Ties:
         rows = np.empty(len(self.order))
         rows[self.order] = np.repeat(values, np.diff(self.starts, append=len(self.order)))
         return rows
-
-
-@dataclass(frozen=True)
-class Campaign:
-    """What contacting a customer brings and costs, money in minor units.
-
-    Parameters
-    ----------
-    value
-        Of a customer who is kept.
-    offer_cost
-        Of what is offered, paid when it is taken.
-    contact_cost
-        Of a contact.
-    alpha, beta
-        Of the Beta distribution of the share of contacted churners who take the offer and stay.
-    """
-
-    value: float = 20_000
-    offer_cost: float = 1_000
-    contact_cost: float = 100
-    alpha: float = 6
-    beta: float = 14
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from scipy.special import expit
 
 from models.calibration import fit_logistic_map
 from models.metrics import Sample, Scored, auroc, log_loss
+from models.model_settings import LimitTerms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,23 +26,18 @@ if TYPE_CHECKING:
 FEWEST_EVENTS = 20
 
 
-@dataclass(frozen=True)
-class Limits:
+@dataclass(frozen=True, kw_only=True)
+class Limits(LimitTerms):
     """What is too good to be true.
 
     Parameters
     ----------
-    auroc
-        Of a cause; above it is suspicious.
-    feature_share
-        Share of the skill that one feature may carry.
     settled_by
-        For a cause, the feature by which its churn has begun where it is above 0, such as a failed
-        payment that is still owed: to foretell it there is no feat, so it is measured elsewhere.
+        For a cause, the feature that shows a churn already under way where it is above 0, such as
+        a failed payment that is still owed: predicting it is no achievement, so these rows are
+        left out.
     """
 
-    auroc: Mapping[str, float]
-    feature_share: float
     settled_by: Mapping[str, str]
 
 
@@ -82,10 +78,10 @@ def too_good(
         return []
     name, said = feature_names[strongest], []
     area, loss = _measures(hazard.log_odds(X), y)
-    if area - 2 * _standard_error(area, y.sum(), len(y)) > limits.auroc[cause]:
+    if area - 2 * _standard_error(area, y.sum(), len(y)) > limits.auroc(cause):
         said.append(
             f"too good to be true: AUROC {area:.3f} on weeks not learned from is above the limit "
-            f"of {limits.auroc[cause]:g} by more than chance; look for a feature that knows the "
+            f"of {limits.auroc(cause):g} by more than chance; look for a feature that knows the "
             f"outcome, first at {name}."
         )
     rate = y.mean()

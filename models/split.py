@@ -24,41 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class SplitSettings:
-    """Lengths of the slices, in periods.
-
-    Parameters
-    ----------
-    horizons
-        Ends of the intervals, rising.
-    follow_up_periods
-        Whole periods that cover ``undo_days`` + ``lateness_days``.
-    stop_periods, calibrate_periods, test_periods
-        Lengths of the slices; a test block is ``test_periods`` long.
-    test_blocks
-        Number of test blocks; they follow each other without a gap, and the newest is sealed.
-    train_periods
-        Shortest train slice that is still worth training on.
-    """
-
-    horizons: tuple[int, ...] = (4, 8, 13)
-    follow_up_periods: int = 3
-    stop_periods: int = 8
-    calibrate_periods: int = 8
-    test_periods: int = 8
-    test_blocks: int = 1
-    train_periods: int = 4
-
-    def embargo(self, interval: int) -> int:
-        """Periods from a cutoff until its outcome at the end of an interval is known."""
-        return self.horizons[interval] + self.follow_up_periods
-
-    @property
-    def longest_embargo(self) -> int:
-        """Periods from a cutoff until all of its outcomes are known."""
-        return max(self.horizons) + self.follow_up_periods
+    from models.model_settings import SplitSettings
 
 
 @dataclass(frozen=True)
@@ -141,7 +107,7 @@ def rolling_blocks(first_cutoff: int, newest: int, settings: SplitSettings) -> t
     BadInputError
         If the history is too short.
     """
-    tested = settings.test_blocks * settings.test_periods
+    tested = settings.tested_periods
     _require_history(first_cutoff, newest, settings, settings.longest_embargo + tested - 1)
     start = newest - settings.longest_embargo - tested + 1
     return tuple(
@@ -186,9 +152,7 @@ def _require_history(first_cutoff: int, newest: int, settings: SplitSettings, af
 
     ``after`` is the number of periods from the (first) origin to ``newest``.
     """
-    slices = settings.train_periods + settings.stop_periods + settings.calibrate_periods
-    # Before the origin: the slices and two gaps, of which the origin itself closes the second.
-    needed = slices + 2 * settings.longest_embargo - 1 + after
+    needed = settings.needed_cutoffs(after)
     there = newest - first_cutoff + 1
     if there < needed:
         tests = f", {settings.test_blocks} test block(s) of {settings.test_periods}" * bool(after)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from models.competing_risks import ModelSettings, RiskModel
     from models.hazards import Learner
-    from models.split import Block, Slices, SplitSettings
+    from models.model_settings import SplitSettings
+    from models.split import Block, Slices
 
 LOG = logging.getLogger(__name__)
 # What is searched of the boosters' parameters. The number of trees is what the stop slice finds.

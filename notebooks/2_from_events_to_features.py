@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.periods import Periods
-from pipelines.catalog import load_catalog
+from pipelines.load import load_catalog
 from pipelines.params import load_params
 from pipelines.paths import CLEAN, FEATURES, PERIODS, SCORES
 

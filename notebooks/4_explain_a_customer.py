@@ -17,18 +17,16 @@ from scipy.special import expit, logit
 
 from models.boosters import load_model
 from models.explain import explain, grouped
-from pipelines.catalog import load_catalog
-from pipelines.dataset import load_newest
+from pipelines.load import load_catalog, load_newest
 from pipelines.params import load_params
 from pipelines.paths import MODEL, SCORES
-from pipelines.settings import labels
 from retention.reasons import explanations
 
 if not Path("params.yaml").exists():  # Jupyter starts beside the notebook
     os.chdir("..")
 
 params = load_params()
-horizons = labels(params)
+horizons = params.labels
 catalog = load_catalog()
 model = load_model(MODEL)
 newest, _ = load_newest(params.clock, horizons)

@@ -13,7 +13,6 @@ import pandas as pd
 from data.contracts import CAUSES
 from pipelines.params import load_params
 from pipelines.paths import CLEAN, SCORES, SNAPSHOTS
-from pipelines.settings import labels
 from retention.cohorts import cohort_curves
 from retention.wording import money
 
@@ -21,7 +20,7 @@ if not Path("params.yaml").exists():  # Jupyter starts beside the notebook
     os.chdir("..")
 
 params = load_params()
-currency, horizons = params.ingest.currency, labels(params)
+currency, horizons = params.ingest.currency, params.labels
 snapshots = pd.read_parquet(SNAPSHOTS / "snapshots.parquet")
 lifetimes = pd.read_parquet(SNAPSHOTS / "lifetimes.parquet")
 as_of = snapshots["cutoff"].max()

@@ -1,4 +1,4 @@
-"""Stage ``evaluate``: the same procedure in the past, measured against what then happened."""
+"""Stage ``evaluate``: the same procedure in the past, measured against the outcomes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from models.backtest_plots import calibration_picture, weekly_picture
 from models.baselines import BASE_RATE
 from models.boosters import NAME, booster_learner
 from models.competing_risks import fit_risk_model
-from models.evaluation import report
+from models.evaluation import EvaluationSettings, report
+from models.model_settings import EvaluationTerms
 from models.split import open_and_sealed
 from models.tables import attainable_table, contraction_table, flat_metrics, markdown_tables
-from pipelines.catalog import load_catalog, monotone_signs
-from pipelines.dataset import blocks_of, customers_now, load_history
-from pipelines.params import load_params
+from pipelines.load import blocks_of, customers_now, load_catalog, load_history, monotone_signs
+from pipelines.modelling import capacity_shares, model_settings
+from pipelines.params import load_params, terms
 from pipelines.paths import BACKTEST, REPORTS, TRUTH
-from pipelines.settings import evaluation_settings, labels, model_settings
 from pipelines.stage import run_stage
 
 if TYPE_CHECKING:
@@ -45,31 +45,40 @@ OBSERVABLE_CEILING = ROOT / "models" / "observable_ceiling.json"
 RECENCY_FEATURE = "days_since_last_use"
 
 
+def evaluation_settings(params: Params, customers: int) -> EvaluationSettings:
+    """How scored snapshots are measured; ``customers`` is the number of customers now."""
+    return EvaluationSettings(
+        **terms(EvaluationTerms, params.evaluate),
+        capacity=capacity_shares(params, customers),
+        threads=params.engine.threads,
+    )
+
+
 def scored_table(table: pd.DataFrame, clock: Clock) -> pa.Table:
-    """Scored test snapshots as they are stored: cutoffs as instants."""
+    """Scored test snapshots as they are stored, with cutoffs as instants."""
     stored = pa.Table.from_pandas(table, preserve_index=False)
     instants = pa.array(clock.cutoff_us(table["cutoff"].to_numpy()), pa.int64()).cast(INSTANT)
     return stored.set_column(stored.schema.get_field_index("cutoff"), "cutoff", instants)
 
 
 def sealed_scores(params: Params) -> pa.Table:
-    """Fit the model before the sealed block and score its test weeks: for promotion alone.
+    """Fit the model before the sealed block and score its test weeks; only promotion calls this.
 
-    Whoever calls this opens the seal: count it.
+    Calling this opens the sealed block; callers must record it.
 
     Parameters
     ----------
     params
-        Which model to fit, on the features and snapshots in the current folder.
+        Parameters of the model to fit on the features and snapshots in the current folder.
 
     Returns
     -------
     Table
-        As ``data/backtest/test_scores.parquet``, sorted by ``customer_id, cutoff``: pair the rows
-        of two models on these. ``block`` is the number of the sealed block, the newest.
+        As ``data/backtest/test_scores.parquet``, sorted by ``customer_id, cutoff``, on which the
+        rows of two models pair. ``block`` is the number of the sealed block, the newest.
     """
     clock = params.clock
-    data = load_history(clock, labels(params), params.train.memory_limit)
+    data = load_history(clock, params.labels, params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
     blocks = blocks_of(data, params)
     _, sealed = open_and_sealed(blocks)
@@ -78,7 +87,7 @@ def sealed_scores(params: Params) -> pa.Table:
 
 
 def read_truth(clock: Clock) -> pd.DataFrame | None:
-    """True risks of snapshots in a simulated world, cutoffs as numbers; None elsewhere."""
+    """True risks of snapshots in a simulated world, with cutoff numbers; None for other sources."""
     path = TRUTH / "truth.parquet"
     if not path.exists():
         return None
@@ -95,7 +104,7 @@ def world_of(params: Params) -> dict[str, Any]:
 
 
 def attainable(pooled: Mapping[str, Any], params: Params) -> dict[str, Any]:
-    """Share of the attainable skill that the model reaches, by ceiling."""
+    """Share of the attainable skill that the model reaches, per ceiling."""
     reached = ceiling_figures(pooled, NAME, BASE_RATE)
     full = ceiling_figures(pooled, ORACLE, BASE_RATE)
     shares = {"full_information": attainable_shares(reached, full)}
@@ -106,7 +115,7 @@ def attainable(pooled: Mapping[str, Any], params: Params) -> dict[str, Any]:
 
 
 def write_plots(measured: Mapping[str, Any], horizons: tuple[str, ...], folder: Path) -> None:
-    """Write what ``dvc plots`` draws, and the pictures."""
+    """Write the data of ``dvc plots``, and the pictures."""
     model = next(iter(measured["pooled"]))
     rows = [
         {"cause": cause, "horizon": label, **one}
@@ -139,9 +148,9 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Backtest the model and its rivals, write scores, measures and pictures."""
+    """Backtest the model and its rivals; write scores, measures and plots."""
     params = load_params()
-    clock, horizons = params.clock, labels(params)
+    clock, horizons = params.clock, params.labels
     data = load_history(clock, horizons, params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
     blocks, _ = open_and_sealed(blocks_of(data, params))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from data.contracts import CAUSES
 from data.population import lifetimes_whoever_was_contacted
 from pipelines.released_lists import cutoff_of, read_records, released
-from pipelines.settings import labels, population_settings
+from pipelines.snapshot import population_settings
 from retention.effect import effects, first_listings
 from retention.ranking import ListSettings
 from retention.realised import realised
@@ -58,7 +58,7 @@ def look_back(
     lives = lifetimes_whoever_was_contacted(
         logs, clock, population_settings(params), engine, as_of
     ).to_pandas()
-    names = labels(params)
+    names = params.labels
     realised_lists = [
         queue
         for folder in passed[0]

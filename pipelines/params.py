@@ -1,12 +1,16 @@
-"""The parameters: one frozen model of ``params.yaml``, unknown keys refused, cross-checked.
+"""The parameters: one frozen model of ``params.yaml``, cross-checked; unknown keys are refused.
 
-``python -m pipelines.params`` checks the file and says in one sentence what is wrong with it.
+Each section is composed of the settings of the rooms, so that a parameter is one line of the file
+and one field, which says what it means.
+
+``python -m pipelines.params`` checks the file and reports in one sentence what is wrong with it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -16,17 +20,27 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from data.clock import ClockSettings
 from data.engine import Engine, open_engine
 from data.errors import BadInputError
+from data.memory import SIZE
+from data.population_settings import OutcomeTerms, PopulationTerms, QualityTerms
+from data.ranges import NotNegative, Positive
 from data.sources.simulated.world_settings import WorldSettings
 from features.feature_settings import FeatureSettings
+from models.model_settings import (
+    EvaluationTerms,
+    FitTerms,
+    GateTerms,
+    LightGBMTerms,
+    LimitTerms,
+    SplitSettings,
+    SplitTerms,
+)
 from pipelines.paths import PARAMS_FILE
+from retention.list_settings import ListTerms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(gt=0)]
-NotNegative = Annotated[int, Field(ge=0)]
-MemorySize = Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s*(MB|GB|TB)$")]
+MemorySize = Annotated[str, Field(pattern=SIZE)]
 WORKER_PACKAGES = ("data", "features", "models")  # what the functions over blocks are made of
 
 
@@ -37,7 +51,7 @@ class Section(BaseModel):
 
 
 class EngineParams(Section):
-    """What runs the heavy queries; changes no result."""
+    """What runs the heavy queries; does not change any result."""
 
     name: Literal["duckdb", "spark"]
     master: Annotated[str, Field(pattern=r"^(local\[\d+\]|spark://\S+|yarn|k8s://\S+)$")] | None
@@ -49,7 +63,7 @@ class EngineParams(Section):
         return open_engine(self.name, self.threads, self.memory_limit, self.master, WORKER_PACKAGES)
 
     def open_duckdb(self) -> Engine:
-        """Open DuckDB whatever the engine, for what Spark does not do: files of any kind."""
+        """Open DuckDB even if the engine is Spark, which does not read files of any kind."""
         return open_engine("duckdb", self.threads, self.memory_limit)
 
 
@@ -64,86 +78,20 @@ class IngestParams(Section):
     simulated: WorldSettings
 
 
-class ValidateParams(Section):
-    """How much dirt stops the run."""
+@dataclass(frozen=True, kw_only=True)
+class SnapshotParams(PopulationTerms, OutcomeTerms):
+    """Which customers are observed when, and how far ahead.
 
-    share_limit: Share
-    share_limits: dict[str, Share]
+    Parameters
+    ----------
+    as_of
+        Newest cutoff; None: the last one that the logs cover.
+    history_periods
+        Periods from the start of the logs to the first cutoff; None: the longest window.
+    """
 
-
-class SnapshotParams(Section):
-    """Who is looked at when, and how far ahead."""
-
-    rule: Literal["contract", "inactivity"]
-    silent_periods: Positive
     as_of: dt.date | None
     history_periods: NotNegative | None
-    horizons: Annotated[tuple[Positive, ...], Field(min_length=1)]
-    undo_days: NotNegative
-    thin_every: Positive
-    salt: str
-
-    @model_validator(mode="after")
-    def _ascending(self) -> Self:
-        if list(self.horizons) != sorted(set(self.horizons)):
-            raise ValueError(f"snapshot.horizons must ascend, but is {list(self.horizons)}.")
-        return self
-
-
-class LightGBMParams(Section):
-    """Parameters of LightGBM, by its own names, and of the regression that it starts from."""
-
-    learning_rate: Annotated[float, Field(gt=0, le=1)]
-    num_leaves: Annotated[int, Field(ge=2, le=131072)]
-    min_data_in_leaf: Positive
-    feature_fraction: Annotated[float, Field(gt=0, le=1)]
-    bagging_fraction: Annotated[float, Field(gt=0, le=1)]
-    bagging_freq: NotNegative
-    lambda_l2: Annotated[float, Field(ge=0)]
-    max_bin: Annotated[int, Field(ge=2, le=65535)]
-    num_boost_round: Positive
-    early_stopping_rounds: Positive
-    linear_strength: Annotated[float, Field(ge=0)]
-
-
-class TooGoodParams(Section):
-    """What is too good to be true."""
-
-    voluntary_auroc: Share
-    involuntary_auroc: Share
-    feature_share: Share
-
-
-class TrainParams(Section):
-    """The slices in time and the risk model."""
-
-    seed: NotNegative
-    stop_periods: Positive
-    calibrate_periods: Positive
-    test_periods: Positive
-    test_blocks: Annotated[int, Field(ge=2)]
-    train_periods: Positive
-    min_events: Positive
-    calibration_prior: Annotated[float, Field(gt=0)]
-    memory_limit: MemorySize
-    too_good_to_be_true: TooGoodParams
-    lightgbm: LightGBMParams
-
-
-class CampaignParams(Section):
-    """Terms of the expected maximum profit."""
-
-    value: Positive
-    offer_cost: NotNegative
-    contact_cost: NotNegative
-    alpha: Annotated[float, Field(gt=0)]
-    beta: Annotated[float, Field(gt=0)]
-
-    @model_validator(mode="after")
-    def _worth_it(self) -> Self:
-        if self.offer_cost >= self.value:
-            raise ValueError("evaluate.campaign: offer_cost must be below the value of a customer.")
-        return self
 
 
 class TuneParams(Section):
@@ -154,29 +102,41 @@ class TuneParams(Section):
     seed: NotNegative
 
 
-class EvaluateParams(Section):
-    """Intervals and bins of the metrics."""
+@dataclass(frozen=True, kw_only=True)
+class TrainParams(FitTerms, SplitTerms):
+    """The slices in time and the risk model.
 
-    campaign: CampaignParams
-    resamples: Annotated[int, Field(ge=20)]
-    bins: Annotated[int, Field(ge=2)]
-    seed: NotNegative
+    Parameters
+    ----------
+    memory_limit
+        Maximum size of the feature matrix; beyond it, snapshots are drawn by hash.
+    too_good_to_be_true
+        What is warned of.
+    lightgbm
+        The boosters.
+    """
+
+    memory_limit: MemorySize
+    too_good_to_be_true: LimitTerms
+    lightgbm: LightGBMTerms
 
 
-class ScoreParams(Section):
-    """Which model scores, what a contact is worth and how many the teams can make."""
+@dataclass(frozen=True, kw_only=True)
+class ScoreParams(ListTerms):
+    """Which model scores, and what the list holds.
+
+    Parameters
+    ----------
+    model
+        ``fresh`` (the one just trained) or ``champion`` (the promoted one).
+    contact_pause_periods
+        A customer contacted within this many periods is left out.
+    crm
+        Files to import: name to header to column of the list.
+    """
 
     model: Literal["fresh", "champion"]
-    success_capacity: NotNegative
-    billing_capacity: NotNegative
-    voluntary_save_rate: Share
-    involuntary_save_rate: Share
-    margin: Share
-    contact_cost: NotNegative
-    months_kept: Annotated[int, Field(gt=0, le=12)]
-    reasons: Annotated[int, Field(ge=1, le=5)]
     contact_pause_periods: NotNegative
-    holdout_share: Annotated[float, Field(ge=0, le=0.5)]
     crm: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], dict[str, str]]
 
 
@@ -187,29 +147,26 @@ class PublishParams(Section):
     tracking_uri: str | None
 
 
-class PromoteParams(Section):
-    """Terms of the gate."""
-
-    margin: Share
-    common_share: Annotated[float, Field(gt=0, le=1)]
-    resamples: Annotated[int, Field(ge=100)]
-
-
 class Params(Section):
     """All of params.yaml."""
 
     clock: ClockSettings
     engine: EngineParams
     ingest: IngestParams
-    validate_: Annotated[ValidateParams, Field(alias="validate")]
+    validate_: Annotated[QualityTerms, Field(alias="validate")]
     snapshot: SnapshotParams
     featurize: FeatureSettings
     tune: TuneParams
     train: TrainParams
-    evaluate: EvaluateParams
+    evaluate: EvaluationTerms
     score: ScoreParams
     publish: PublishParams
-    promote: PromoteParams
+    promote: GateTerms
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the horizons in files and columns, e.g. 4w."""
+        return tuple(self.clock.label(horizon) for horizon in self.snapshot.horizons)
 
     @property
     def history_periods(self) -> int:
@@ -218,27 +175,13 @@ class Params(Section):
         return self.featurize.windows[-1] if chosen is None else chosen
 
     @property
-    def embargo_periods(self) -> tuple[int, ...]:
-        """Per interval, the periods from a cutoff until its outcome is known for good.
-
-        Interval end + ``undo_days`` + the longest lateness, in whole periods.
-        """
-        follow_up = self.snapshot.undo_days + self.clock.lateness_days
-        extra = self.clock.periods_covering(follow_up)
-        return tuple(horizon + extra for horizon in self.snapshot.horizons)
-
-    @property
-    def needed_periods(self) -> int:
-        """Periods of history that the slices, their gaps and the test blocks take, at least."""
-        train = self.train
-        return (
-            self.history_periods
-            + train.train_periods
-            + 2 * self.embargo_periods[-1]  # before the stop slice, and before the test blocks
-            + train.stop_periods
-            + train.calibrate_periods
-            + train.test_blocks * train.test_periods
-            + self.embargo_periods[-1]  # until the last test outcome is known
+    def split(self) -> SplitSettings:
+        """Lengths of the slices and of the gaps between them."""
+        follow_up_days = self.snapshot.undo_days + self.clock.lateness_days
+        return SplitSettings(
+            self.snapshot.horizons,
+            self.clock.periods_covering(follow_up_days),
+            **terms(SplitTerms, self.train),
         )
 
     @model_validator(mode="after")
@@ -251,16 +194,27 @@ class Params(Section):
             )
         if self.snapshot.as_of is not None:
             self.clock.cutoff_on(self.snapshot.as_of)  # refuses a day without a cutoff
-        world = self.ingest.simulated
-        if self.ingest.source == "simulated" and world.weeks < self.needed_periods:
-            raise ValueError(
-                f"ingest.simulated.weeks is {world.weeks}, but the windows, slices, gaps and test "
-                f"blocks need {self.needed_periods} periods: raise it, or lower "
-                "snapshot.history_periods, snapshot.horizons or the train.*_periods."
-            )
-        if self.ingest.source == "simulated" and self.clock.period_days != 7:
-            raise ValueError("The simulated world lives in weeks: clock.period_days must be 7.")
+        if self.ingest.source == "simulated":
+            self._world_suits()
         return self
+
+    def _world_suits(self) -> None:
+        """Refuse a simulated world that is too short or does not live in weeks."""
+        weeks = self.ingest.simulated.weeks
+        needed = self.history_periods + self.split.needed_for_tests
+        if weeks < needed:
+            raise ValueError(
+                f"ingest.simulated.weeks is {weeks}, but the windows, slices, gaps and test blocks "
+                f"need {needed} periods: raise it, or lower snapshot.history_periods, "
+                "snapshot.horizons or the train.*_periods."
+            )
+        if self.clock.period_days != 7:
+            raise ValueError("The simulated world lives in weeks: clock.period_days must be 7.")
+
+
+def terms(kind: type[Any], section: Any) -> dict[str, Any]:
+    """Fields of ``kind``, a class that ``section`` extends, by name."""
+    return {field.name: getattr(section, field.name) for field in dataclasses.fields(kind)}
 
 
 def parse_params(values: Any) -> Params:
@@ -320,7 +274,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     Raises
     ------
     BadInputError
-        If the file is missing, no YAML, or breaks a rule.
+        If the file is missing, is not YAML, or breaks a rule.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -328,9 +282,9 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raise BadInputError(f"{path} is missing: run from the project's folder.") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         problem = " ".join(str(error).split())
-        raise BadInputError(f"{path} is no valid YAML: {problem}.") from error
+        raise BadInputError(f"{path} is not valid YAML: {problem}.") from error
     if not isinstance(values, dict):
-        raise BadInputError(f"{path} holds no sections: bring back the one of the repository.")
+        raise BadInputError(f"{path} has no sections: restore the one from the repository.")
     return parse_params(values)
 
 

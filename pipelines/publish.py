@@ -17,7 +17,7 @@ from features.declare import CATALOG_FILE
 from models.attainable import ORACLE
 from models.boosters import load_model
 from models.drift import LARGE
-from pipelines.dataset import load_newest
+from pipelines.load import load_newest
 from pipelines.params import load_params
 from pipelines.paths import FEATURES, MODEL, PARAMS_FILE, REPORTS, SCORES, TUNED_FILE
 from pipelines.review.champion import load_champion
@@ -33,7 +33,6 @@ from pipelines.review.tracking import (
     require_store,
     tracking_uri,
 )
-from pipelines.settings import labels
 from pipelines.stage import run_stage
 
 if TYPE_CHECKING:
@@ -120,7 +119,7 @@ def parent(evaluation: Mapping[str, Any], drift: Mapping[str, float], params: Pa
     model = next(iter(evaluation["pooled"]))
     cells = dict(evaluation["pooled"][model])
     if "contraction" in evaluation:
-        cells["contraction"] = {labels(params)[-1]: evaluation["contraction"][model]}
+        cells["contraction"] = {params.labels[-1]: evaluation["contraction"][model]}
     tested = {
         name: value
         for name, value in dvc_metrics("metrics").items()
@@ -146,7 +145,7 @@ def parent(evaluation: Mapping[str, Any], drift: Mapping[str, float], params: Pa
 
 def served(params: Params) -> Model:
     """The model as it is registered."""
-    horizons = labels(params)
+    horizons = params.labels
     newest, _ = load_newest(params.clock, horizons)
     example = pd.DataFrame(newest.X[:EXAMPLE_ROWS].astype(np.float64), columns=newest.feature_names)
     return Model(

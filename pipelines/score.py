@@ -18,24 +18,23 @@ from data.outcomes import contacted_between
 from data.population import already_decided
 from features.declare import REASON_GROUPS
 from models.explain import explain
-from pipelines.catalog import load_catalog
-from pipelines.dataset import load_newest, load_outcomes
+from pipelines.load import load_catalog, load_newest, load_outcomes
 from pipelines.lookback import look_back
-from pipelines.params import load_params
+from pipelines.params import load_params, terms
 from pipelines.paths import CLEAN, REPORTS, SCORES, SNAPSHOTS, tables_in
 from pipelines.released_lists import past_risks, read_past
 from pipelines.review.champion import serving_model
-from pipelines.settings import labels, list_settings
 from pipelines.stage import run_stage
 from retention.chat import summary
 from retention.detail import PERIODS, details
 from retention.exports import crm_frame, write_csv, write_parquet, write_xlsx
 from retention.kaplan_meier import ages, months_kept
 from retention.list_page import PageExtras, write_page
+from retention.list_settings import ListTerms
 from retention.overview import Records, overview, revenue_steps
 from retention.overview_page import write_overview
 from retention.playbook import load_playbook
-from retention.ranking import QUEUE_NAMES
+from retention.ranking import QUEUE_NAMES, ListSettings
 from retention.weekly_list import MONEY_COLUMNS, Policy, Provenance, Scored, weekly_list
 
 if TYPE_CHECKING:
@@ -102,7 +101,11 @@ def score(
 def policy(params: Params, lifetimes: pd.DataFrame, as_of: dt.datetime) -> Policy:
     """Read what the business makes of risks; months kept are those of the lifetimes so far."""
     return Policy(
-        list_settings(params),
+        ListSettings(
+            **terms(ListTerms, params.score),
+            salt=params.snapshot.salt,
+            currency=params.ingest.currency,
+        ),
         load_playbook(groups=REASON_GROUPS),
         months_kept(lifetimes["plan"], *ages(lifetimes, as_of), params.score.months_kept),
     )
@@ -214,7 +217,7 @@ def provenance(params: Params, model: RiskModel, version: str) -> Provenance:
 def main() -> None:
     """Score every customer, rank, explain the listed, write list and page."""
     params = load_params()
-    clock, horizons = params.clock, labels(params)
+    clock, horizons = params.clock, params.labels
     data, snapshots = load_newest(clock, horizons)
     as_of = int(data.cutoff.max())
     cutoff = clock.cutoff_at(as_of)

@@ -1,4 +1,4 @@
-"""Stage ``snapshot``: who is looked at when, and what followed."""
+"""Stage ``snapshot``: which customers are observed when, and the outcomes."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from data.atomic import replaced_folder, write_table, write_text
-from data.population import Population, observe_population
-from pipelines.params import load_params
+from data.outcomes import OutcomeSettings
+from data.population import Population, PopulationSettings, observe_population
+from data.population_settings import PopulationTerms
+from pipelines.params import load_params, terms
 from pipelines.paths import CLEAN, REPORTS, SNAPSHOTS, tables_in
-from pipelines.settings import population_settings
 from pipelines.stage import run_stage
 
 if TYPE_CHECKING:
     from data.clock import Clock
+    from pipelines.params import Params
 
 logger = logging.getLogger("snapshot")
 
 
 def report(population: Population, clock: Clock, horizons: tuple[int, ...]) -> dict[str, Any]:
-    """Counts for people: snapshots, outcomes and why some are null, and how fresh each log is."""
+    """Counts for readers: snapshots, outcomes, why some are null, and how fresh each log is."""
     outcomes: dict[str, dict[str, int]] = {}
     for label in map(clock.label, horizons):
         counts: dict[str, int] = {}
@@ -43,6 +45,17 @@ def report(population: Population, clock: Clock, horizons: tuple[int, ...]) -> d
     }
 
 
+def population_settings(params: Params) -> PopulationSettings:
+    """Which customers are observed, when, and how far ahead."""
+    section = params.snapshot
+    return PopulationSettings(
+        **terms(PopulationTerms, section),
+        as_of=None if section.as_of is None else params.clock.cutoff_on(section.as_of),
+        history_periods=params.history_periods,
+        outcome=OutcomeSettings(section.horizons, section.undo_days, params.clock.lateness_days),
+    )
+
+
 def main() -> None:
     """Read the clean tables, write snapshots and outcomes."""
     params = load_params()
@@ -57,7 +70,8 @@ def main() -> None:
         write_table(population.lifetimes, folder / "lifetimes.parquet")
     write_text(json.dumps(counts, indent=2) + "\n", REPORTS / "snapshots.json")
     logger.info(
-        "%(snapshots)d snapshots from %(first_cutoff)s to %(as_of)s, %(customers_now)d now", counts
+        "%(snapshots)d snapshots from %(first_cutoff)s to %(as_of)s, %(customers_now)d current",
+        counts,
     )
 
 

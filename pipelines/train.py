@@ -5,11 +5,10 @@ from __future__ import annotations
 from models.boosters import NAME, booster_learner, save_model
 from models.competing_risks import fit_risk_model
 from models.split import refit_block
-from pipelines.catalog import load_catalog, monotone_signs
-from pipelines.dataset import blocks_of, load_history, newest_cutoff
+from pipelines.load import blocks_of, load_catalog, load_history, monotone_signs, newest_cutoff
+from pipelines.modelling import model_settings
 from pipelines.params import load_params
 from pipelines.paths import MODEL
-from pipelines.settings import labels, model_settings, split_settings
 from pipelines.stage import run_stage
 
 
@@ -17,10 +16,10 @@ def main() -> None:
     """Fit on the history, write the model's folder."""
     params = load_params()
     clock = params.clock
-    data = load_history(clock, labels(params), params.train.memory_limit)
+    data = load_history(clock, params.labels, params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
     blocks_of(data, params)  # what the backtest will need is refused before anything is fitted
-    block = refit_block(int(data.cutoff.min()), newest_cutoff(clock), split_settings(params))
+    block = refit_block(int(data.cutoff.min()), newest_cutoff(clock), params.split)
     model = fit_risk_model(NAME, booster_learner(settings), data, block.slices, settings)
     save_model(model, MODEL)
 

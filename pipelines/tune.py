@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from data.atomic import write_text
 from models.boosters import NAME, booster_learner
 from models.tuning import BOOSTER_SPACE, best, inner_folds, learned, search
-from pipelines.catalog import load_catalog, monotone_signs
-from pipelines.dataset import blocks_of, load_history
+from pipelines.load import blocks_of, load_catalog, load_history, monotone_signs
+from pipelines.modelling import model_settings
 from pipelines.params import load_params
 from pipelines.paths import TUNED_FILE
-from pipelines.settings import labels, model_settings, split_settings
 from pipelines.stage import run_stage
 
 if TYPE_CHECKING:
@@ -31,8 +30,8 @@ logger = logging.getLogger("tune")
 def tuning_folds(params: Params, folds: int) -> Folds:
     """Folds before the test blocks, on the features in the current folder."""
     clock = params.clock
-    data = load_history(clock, labels(params), params.train.memory_limit)
-    split = split_settings(params)
+    data = load_history(clock, params.labels, params.train.memory_limit)
+    split = params.split
     first, *_ = blocks_of(data, params)
     settings = model_settings(params, monotone_signs(load_catalog()))
     assert first.test is not None  # noqa: S101 - a block of the backtest has test weeks
@@ -50,7 +49,7 @@ def booster_model(settings: ModelSettings, tried: Mapping[str, Any]) -> Fitted:
 def tune_boosters(params: Params, folds: Folds) -> tuple[Trial, ...]:
     """Search the parameters of the boosters."""
     build = functools.partial(booster_model, folds.settings)
-    in_use, section = params.train.lightgbm.model_dump(), params.tune
+    in_use, section = dataclasses.asdict(params.train.lightgbm), params.tune
     return search(NAME, build, BOOSTER_SPACE, in_use, folds, section.trials, section.seed)
 
 

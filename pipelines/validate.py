@@ -1,4 +1,4 @@
-"""Stage ``validate``: rows that break a rule go to quarantine, the rest is clean."""
+"""Stage ``validate``: rows that break a rule go to quarantine, the rest are clean."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 import logging
 
 from data.atomic import replaced, write_text
+from data.population_settings import QualityTerms
 from data.quality import QualitySettings, validate
-from pipelines.params import load_params
+from pipelines.params import load_params, terms
 from pipelines.paths import CLEAN, QUARANTINE, RAW, REFUSED, REPORTS
 from pipelines.stage import run_stage
 
@@ -18,7 +19,7 @@ def main() -> None:
     """Split the raw tables, write the counts."""
     params = load_params()
     settings = QualitySettings(
-        params.validate_.share_limit, params.validate_.share_limits, params.clock.lateness_days
+        **terms(QualityTerms, params.validate_), lateness_days=params.clock.lateness_days
     )
     with params.engine.open_duckdb() as engine:
         report = validate(RAW, CLEAN, REFUSED, engine, params.clock, settings)

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from data.contracts import CAUSES
+from retention.list_settings import ListTerms
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -59,42 +60,19 @@ class Queue:
 
 
 @dataclass(frozen=True)
-class ListSettings:
+class ListSettings(ListTerms):
     """Terms of the ranking.
 
     Parameters
     ----------
-    success_capacity, billing_capacity
-        Customers that each team can contact in a period.
-    voluntary_save_rate, involuntary_save_rate
-        Share of contacted churners of that cause that stay.
-    margin
-        Share of revenue that remains after its direct costs.
-    contact_cost
-        Of one contact, minor units.
-    months_kept
-        Most months of revenue counted when a customer is saved.
-    reasons
-        Reasons that raise the risk, on a row.
-    holdout_share
-        Share of would-be listed customers withheld, in [0, 0.5].
     salt
-        Of the hash that withholds.
+        Salt of the hash that withholds.
     currency
         ISO 4217 code of all money.
     epoch_periods
         Length of an epoch: within one, a customer is withheld at every listing or at none.
     """
 
-    success_capacity: int
-    billing_capacity: int
-    voluntary_save_rate: float
-    involuntary_save_rate: float
-    margin: float
-    contact_cost: int
-    months_kept: int
-    reasons: int
-    holdout_share: float
     salt: str
     currency: str
     epoch_periods: int = 26

@@ -19,11 +19,10 @@ from models.baselines import BASE_RATE
 from models.boosters import NAME
 from models.evaluation import report
 from models.split import open_and_sealed
-from pipelines.catalog import load_catalog, monotone_signs
-from pipelines.dataset import blocks_of, customers_now, load_history
-from pipelines.evaluate import OBSERVABLE_CEILING, world_of
+from pipelines.evaluate import OBSERVABLE_CEILING, evaluation_settings, world_of
+from pipelines.load import blocks_of, customers_now, load_catalog, load_history, monotone_signs
+from pipelines.modelling import model_settings
 from pipelines.params import Params, load_params
-from pipelines.settings import evaluation_settings, labels, model_settings
 from pipelines.stage import run_stage
 from studies.scaled_world import larger_world
 
@@ -35,7 +34,7 @@ logger = logging.getLogger("ceiling")
 
 def measure(params: Params) -> dict[str, Any]:
     """Skill of the model on test weeks, from the features in the current folder."""
-    clock, horizons = params.clock, labels(params)
+    clock, horizons = params.clock, params.labels
     data = load_history(clock, horizons, params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
     blocks, _ = open_and_sealed(blocks_of(data, params))

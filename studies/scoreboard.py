@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import logging
 import subprocess
@@ -35,12 +36,11 @@ from models.split import open_and_sealed
 from models.tables import markdown_tables, verdict_table, with_interval
 from models.tuning import BOOSTER_SPACE, at_first_horizon, best, inner_folds, learned, search
 from pipelines import featurize, ingest, snapshot, validate
-from pipelines.catalog import load_catalog, monotone_signs
-from pipelines.dataset import blocks_of, customers_now, load_history
-from pipelines.evaluate import RECENCY_FEATURE, read_truth
+from pipelines.evaluate import RECENCY_FEATURE, evaluation_settings, read_truth
+from pipelines.load import blocks_of, customers_now, load_catalog, load_history, monotone_signs
+from pipelines.modelling import model_settings
 from pipelines.params import Params, load_params
 from pipelines.paths import REPORTS
-from pipelines.settings import evaluation_settings, labels, model_settings, split_settings
 from pipelines.stage import run_stage
 from pipelines.tune import booster_model
 from studies import cox_learner
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("scoreboard")
 ROOT = Path(__file__).resolve().parent.parent
 # lifelines needs an older pandas than ours: it lives in an environment of its own.
-COX = (ROOT / ".venv-survival" / "bin" / "python", ROOT / "pipelines" / "bench" / "cox.py")
+COX = (ROOT / ".venv-survival" / "bin" / "python", ROOT / "studies" / "bench" / "cox.py")
 TRIALS = 8
 TIMES = 16
 WORLDS = 3
@@ -148,7 +148,7 @@ def contenders(params: Params, data: RiskData) -> dict[str, tuple[Any, Mapping[s
     """Search space and first try of the model and every rival that can run here."""
     penalty = FloatDistribution(1e-4, 1.0, log=True)
     all_of_them: dict[str, tuple[Any, Mapping[str, Any]]] = {
-        NAME: (BOOSTER_SPACE, params.train.lightgbm.model_dump()),
+        NAME: (BOOSTER_SPACE, dataclasses.asdict(params.train.lightgbm)),
         baselines.GRADIENT_BOOSTING: (TREES, TREES_START),
         baselines.LOGISTIC: ({"C": penalty}, {"C": 1e-2}),
         cox_learner.NAME: ({"penalty": penalty}, {"penalty": 1e-2}),
@@ -189,10 +189,10 @@ def scored(
 def section(title: str, trials: int) -> tuple[str, dict[str, Mapping[str, Any]]]:
     """Tune and measure on the state of the pipeline in the current folder; also what was chosen."""
     params = load_params()
-    clock, horizons = params.clock, labels(params)
+    clock, horizons = params.clock, params.labels
     data = load_history(clock, horizons, params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
-    split = split_settings(params)
+    split = params.split
     blocks, _ = open_and_sealed(blocks_of(data, params))
     assert blocks[0].test is not None  # noqa: S101 - a block of the backtest has test weeks
     folds = inner_folds(data, blocks[0].test.first, split, settings, params.tune.folds)
@@ -268,7 +268,7 @@ def larger_table(
     Customers of worlds with other numbers have other ids.
     """
     with larger_world(times, LARGER_MEMORY, number) as params:
-        data = load_history(params.clock, labels(params), params.train.memory_limit)
+        data = load_history(params.clock, params.labels, params.train.memory_limit)
         blocks, _ = open_and_sealed(blocks_of(data, params))
         settings = model_settings(params, monotone_signs(load_catalog()))
         data, settings = at_first_horizon(data, settings)
@@ -281,7 +281,7 @@ def larger_table(
 
 def at_first_horizon_tables(table: pd.DataFrame, settings: EvaluationSettings) -> str:
     """The tables of snapshots scored at the first horizon."""
-    label = labels(load_params())[0]
+    label = load_params().labels[0]
     measured = report(table, [label], settings)
     return "\n".join([verdict_table(measured, label), markdown_tables(measured, [label])])
 
@@ -296,7 +296,7 @@ def shuffled_control(
     """What the model makes of outcomes that nothing foretells: AUROC 0.5, or something leaks."""
     shuffled = data.shuffled(params.evaluate.seed)
     table = score_block(fit(shuffled, block.slices, settings), shuffled, block, 0)
-    measured = report(table, labels(params), evaluation_settings(params, customers_now()))
+    measured = report(table, params.labels, evaluation_settings(params, customers_now()))
     lines = ["### Control: shuffled outcomes", "", "AUROC of the model, to hold 0.5:", ""]
     for cause, by_label in measured["pooled"][NAME].items():
         for label, cell in by_label.items():

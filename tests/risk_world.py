@@ -6,8 +6,8 @@ import numpy as np
 from scipy.special import expit
 
 from models.competing_risks import ModelSettings, compose
+from models.model_settings import SplitSettings
 from models.risk_data import UNKNOWN, RiskData
-from models.split import SplitSettings
 
 SPLIT = SplitSettings(
     horizons=(2, 4, 6),

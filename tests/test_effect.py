@@ -33,7 +33,15 @@ if TYPE_CHECKING:
 CLOCK = Clock()
 MONDAY = pd.Timestamp("2024-01-01", tz="UTC")
 WEEK = dt.timedelta(weeks=1)
-POPULATION = PopulationSettings("contract", 4, None, 26, 4, "test", OutcomeSettings((4,), 14, 7))
+POPULATION = PopulationSettings(
+    rule="contract",
+    silent_periods=4,
+    as_of=None,
+    history_periods=26,
+    thin_every=4,
+    salt="test",
+    outcome=OutcomeSettings((4,), 14, 7),
+)
 
 
 def lifetimes(*rows: tuple[str, float, float | None, str | None]) -> pd.DataFrame:

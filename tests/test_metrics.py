@@ -16,7 +16,8 @@ from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 
 from models import metrics
-from models.metrics import METRICS, Campaign, Sample, Scored, expected_profit
+from models.metrics import METRICS, Sample, Scored, expected_profit
+from models.model_settings import Campaign
 
 # Few distinct values, so that ties are common.
 tied_risks = arrays.arrays(float, 40, elements=st.sampled_from([0.0, 0.01, 0.02, 0.1, 0.5, 1.0]))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from data.clock import Clock
 from data.errors import BadInputError
+from models.split import rolling_blocks
 from pipelines.params import load_params, parse_params
 
 ROOT = Path(__file__).parent.parent
@@ -83,11 +87,79 @@ def test_a_missing_section_a_missing_file_and_broken_yaml_say_so(tmp_path: Path)
     with pytest.raises(BadInputError, match="is missing: run from the project's folder"):
         load_params(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("train: [")
-    with pytest.raises(BadInputError, match="is no valid YAML"):
+    with pytest.raises(BadInputError, match="is not valid YAML"):
         load_params(tmp_path / "params.yaml")
 
 
+def test_a_missing_parameter_is_an_error_although_the_rooms_settings_have_a_default() -> None:
+    for key in leaves(VALUES):
+        values = copy.deepcopy(VALUES)
+        *path, last = key.split(".")
+        section = values
+        for part in path:
+            section = section[part]
+        del section[last]
+        with pytest.raises(BadInputError, match=rf"the parameter {re.escape(key)} is missing: add"):
+            parse_params(values)
+
+
+def test_a_misspelled_parameter_is_an_error_in_every_section() -> None:
+    for section in {key.rpartition(".")[0] for key in leaves(VALUES)}:
+        unknown = f"{section}.unknown"
+        with pytest.raises(BadInputError, match=rf"there is no parameter {re.escape(unknown)}:"):
+            parse_params(changed(unknown, 1))
+
+
+def leaves(values: Any, prefix: str = "") -> list[str]:
+    """Paths of the parameters; a mapping from names that users choose is one parameter."""
+    chosen = {"ingest.columns", "validate.share_limits", "score.crm"}
+    paths = []
+    for name, value in values.items():
+        path = f"{prefix}{name}"
+        inner = isinstance(value, dict) and path not in chosen
+        paths += leaves(value, f"{path}.") if inner else [path]
+    return paths
+
+
+def fields_of(section: Any, prefix: str = "") -> list[tuple[str, type]]:
+    """Paths of the fields of settings, each with the class that declares it."""
+    paths = []
+    if isinstance(section, BaseModel):
+        names = {field.alias or name: name for name, field in type(section).model_fields.items()}
+    else:
+        names = {field.name: field.name for field in dataclasses.fields(section)}
+    for key, name in names.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel) or dataclasses.is_dataclass(value):
+            paths += fields_of(value, f"{prefix}{key}.")
+            continue
+        declaring = [
+            kind for kind in type(section).__mro__ if name in inspect.get_annotations(kind)
+        ]
+        paths += [(f"{prefix}{key}", kind) for kind in declaring]
+    return paths
+
+
+def test_every_parameter_is_one_line_and_one_field() -> None:
+    fields = fields_of(parse_params(VALUES))
+    assert sorted(path for path, _ in fields) == sorted(leaves(VALUES))
+
+
 def test_the_embargo_is_interval_end_undo_and_lateness_in_whole_periods() -> None:
-    assert parse_params(VALUES).embargo_periods == (7, 11, 16)
-    assert parse_params(changed("snapshot.undo_days", 15)).embargo_periods == (8, 12, 17)
-    assert parse_params(changed("clock.lateness_days", 0)).embargo_periods == (6, 10, 15)
+    for key, value, expected in [
+        ("snapshot.undo_days", 14, [7, 11, 16]),
+        ("snapshot.undo_days", 15, [8, 12, 17]),
+        ("clock.lateness_days", 0, [6, 10, 15]),
+    ]:
+        split = parse_params(changed(key, value)).split
+        assert [split.embargo(interval) for interval in range(3)] == expected
+
+
+def test_a_world_that_is_just_long_enough_has_room_for_every_test_block() -> None:
+    with pytest.raises(BadInputError) as caught:
+        parse_params(changed("ingest.simulated.weeks", 1))
+    needed = int(re.search(r"need (\d+) periods", str(caught.value))[1])  # type: ignore[index]
+    params = parse_params(changed("ingest.simulated.weeks", needed))
+    blocks = rolling_blocks(params.history_periods, needed, params.split)
+    assert len(blocks) == params.split.test_blocks
+    assert not blocks[0].slices[-1].train.first > blocks[0].slices[-1].train.last

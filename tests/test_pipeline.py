@@ -21,10 +21,10 @@ from models.boosters import load_model, model_digest
 from models.explain import explain
 from pipelines import evaluate
 from pipelines.commands.summary import summary
-from pipelines.dataset import load_history
+from pipelines.load import load_history
+from pipelines.modelling import model_settings
 from pipelines.params import load_params
 from pipelines.review.description import description
-from pipelines.settings import model_settings
 from studies import scoreboard
 
 if TYPE_CHECKING:

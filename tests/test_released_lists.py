@@ -17,7 +17,7 @@ from data.errors import BadInputError
 from models.boosters import load_model
 from models.explain import explain
 from pipelines.commands import release
-from pipelines.dataset import load_newest
+from pipelines.load import load_newest
 from retention.change import CHANGE_COLUMNS
 from retention.ranking import LISTED, WITHHELD
 

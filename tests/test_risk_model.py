@@ -262,7 +262,8 @@ def test_where_no_later_mrr_is_known_there_is_no_risk_of_contraction(tmp_path: P
 
 
 LIMITS = Limits(
-    auroc={"voluntary": 0.9, "involuntary": 0.95},
+    voluntary_auroc=0.9,
+    involuntary_auroc=0.95,
     feature_share=0.98,
     settled_by={"involuntary": "failed_payments"},
 )

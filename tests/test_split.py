@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import BadInputError
-from models.split import Span, SplitSettings, refit_block, rolling_blocks
+from models.model_settings import SplitSettings
+from models.split import Span, refit_block, rolling_blocks
 
 lengths = st.integers(1, 12)
 settings = st.builds(
@@ -68,7 +69,9 @@ def test_test_blocks_follow_each_other_up_to_the_newest_known_outcome(
 
 
 def test_the_slices_of_a_history_worked_out_by_hand() -> None:
-    split = SplitSettings((4, 8, 13), 3, stop_periods=8, calibrate_periods=8, test_periods=8)
+    split = SplitSettings(
+        (4, 8, 13), 3, stop_periods=8, calibrate_periods=8, test_periods=8, test_blocks=1
+    )
     (block,) = rolling_blocks(26, 156, split)
     assert block.test == Span(133, 140)
     assert block.slices[0].calibrate == Span(119, 126)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import logging
 import shutil
@@ -34,7 +35,6 @@ from pipelines.review.tracking import (
     require_store,
     tracking_uri,
 )
-from pipelines.settings import labels
 from pipelines.stage import run_stage
 
 if TYPE_CHECKING:
@@ -100,11 +100,10 @@ def decide(
     scores = _opened(run, params)
     if champion is None:
         return Decision(promote=True, reason="The first champion: nothing to compare with."), scores
-    terms = params.promote.model_dump()
-    settings = GateSettings(**terms, seed=params.evaluate.seed)
+    settings = GateSettings(**dataclasses.asdict(params.promote), seed=params.evaluate.seed)
     digests = [of.tags["configuration_digest"] for of in (champion, run)]
     before = pd.read_parquet(SEALED_SCORES)
-    first = labels(params)[0]
+    first = params.labels[0]
     return judge(before, scores, first, settings, refresh=digests[0] == digests[1]), scores
 
 

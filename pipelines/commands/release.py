@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from data.atomic import sha256_of
 from data.errors import BadInputError
 from models.boosters import model_digest
-from pipelines.dataset import newest_cutoff
+from pipelines.load import newest_cutoff
 from pipelines.params import load_params
 from pipelines.paths import LOCK_FILE, SCORES, needed
 from pipelines.released_lists import append_release, cutoff_of, release_folder

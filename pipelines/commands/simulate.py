@@ -33,8 +33,8 @@ def main() -> None:
     inside = {path.name for path in asked.target.glob("*")}
     if not inside <= {"raw", "truth"}:
         raise BadInputError(
-            f"{asked.target} holds {sorted(inside)[0]}, which is not part of a simulated world: give a "
-            "folder that may be replaced."
+            f"{asked.target} holds {sorted(inside)[0]}, which is not part of a simulated world: "
+            "give a folder that may be replaced."
         )
     settings = dataclasses.replace(
         world, customers=asked.customers, weeks=asked.weeks, arrival_weeks=asked.weeks

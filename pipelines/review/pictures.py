@@ -18,10 +18,9 @@ from models.review_plots import (
     drift_picture,
     risk_picture,
 )
-from pipelines.catalog import load_catalog
-from pipelines.dataset import customers_now, load_history, load_newest, newest_cutoff
+from pipelines.load import customers_now, load_catalog, load_history, load_newest, newest_cutoff
+from pipelines.modelling import capacity_shares
 from pipelines.paths import BACKTEST, MODEL, SNAPSHOTS
-from pipelines.settings import evaluation_settings, labels
 from retention.cohorts import cohort_curves, cohort_picture
 
 if TYPE_CHECKING:
@@ -48,8 +47,8 @@ def draw_pictures(params: Params, folder: Path) -> dict[str, float]:
     dict
         Population stability index of each feature between the training and the newest cutoff.
     """
-    clock, horizons = params.clock, labels(params)
-    capacity = evaluation_settings(params, customers_now()).capacity
+    clock, horizons = params.clock, params.labels
+    capacity = capacity_shares(params, customers_now())
     table = pd.read_parquet(BACKTEST / "test_scores.parquet")
     capacity_picture(table, horizons[0], capacity, folder / "capacity.png")
     newest, _ = load_newest(clock, horizons)

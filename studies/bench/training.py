@@ -24,8 +24,8 @@ from models.competing_risks import ModelSettings, fit_risk_model
 from models.explain import explain
 from models.risk_data import UNKNOWN, RiskData
 from models.split import Slices, Span
+from pipelines.modelling import model_settings
 from pipelines.params import load_params
-from pipelines.settings import model_settings
 from pipelines.stage import run_stage
 
 logger = logging.getLogger("bench")
@@ -62,12 +62,14 @@ def made_up(rows: int) -> tuple[RiskData, Slices]:
 def settings_of(rounds: int) -> ModelSettings:
     """The project's settings, one interval and a fixed number of trees: both sides grow as many."""
     params = load_params()
-    rounded = params.train.lightgbm.model_copy(
-        update={"num_boost_round": rounds, "early_stopping_rounds": rounds}
+    settings = model_settings(params, {})
+    return dataclasses.replace(
+        settings,
+        horizons=settings.horizons[:1],
+        labels=settings.labels[:1],
+        num_boost_round=rounds,
+        early_stopping_rounds=rounds,
     )
-    train = params.train.model_copy(update={"lightgbm": rounded})
-    settings = model_settings(params.model_copy(update={"train": train}), {})
-    return dataclasses.replace(settings, horizons=settings.horizons[:1], labels=settings.labels[:1])
 
 
 def train_ours(rows: int, rounds: int) -> dict[str, float]:

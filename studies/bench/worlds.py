@@ -16,9 +16,11 @@ from data.arrivals import arrivals, write_arrivals
 from data.atomic import replaced, replaced_folder
 from data.contracts import INSTANT
 from data.engine import PARQUET
+from data.population_settings import QualityTerms
 from data.quality import QualitySettings, validate
 from data.sources.simulated.world import simulate
 from features.measures import MEASURES
+from pipelines.params import terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +86,7 @@ def _make(customers: int, weeks: int, folder: Path, params: Params) -> None:
         _write_arrivals(clean, params)
         return
     quality = QualitySettings(
-        params.validate_.share_limit, params.validate_.share_limits, params.clock.lateness_days
+        **terms(QualityTerms, params.validate_), lateness_days=params.clock.lateness_days
     )
     with params.engine.open() as engine:
         validate(raw, clean, folder / "quarantine", engine, clock, quality)

@@ -1,9 +1,8 @@
-"""Snapshots, outcomes and features of the pipeline as the arrays that models take."""
+"""What earlier stages wrote, read back: snapshots, outcomes, features and their catalog."""
 
 from __future__ import annotations
 
 import logging
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,34 +10,37 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from data.contracts import CAUSES
 from data.errors import BadInputError
 from data.hashing import stable_hash
-from features.declare import FEATURES_FILE
+from data.memory import bytes_of
+from features.declare import CATALOG_FILE, FEATURES_FILE, from_json
 from models.risk_data import UNKNOWN, RiskData, outcome_codes
 from models.split import rolling_blocks
 from pipelines.paths import FEATURES, SNAPSHOTS
-from pipelines.settings import split_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from data.clock import Clock
+    from features.declare import Feature
     from models.split import Block
     from pipelines.params import Params
 
-LOG = logging.getLogger("dataset")
+logger = logging.getLogger("load")
 KEYS = ("customer_id", "cutoff")
-_BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 FEATURE_TABLE = FEATURES / FEATURES_FILE
 
 
 def load_outcomes(labels: tuple[str, ...]) -> tuple[pa.Table, NDArray[np.int8], pa.ChunkedArray]:
-    """Outcomes that are known: their rows, their codes (n, H), and the mask of them in the file.
+    """Known outcomes: their rows, their codes (n, H), and their mask in the file.
 
     Parameters
     ----------
     labels
-        Of the horizons.
+        Names of the horizons.
 
     Raises
     ------
@@ -57,8 +59,8 @@ def load_outcomes(labels: tuple[str, ...]) -> tuple[pa.Table, NDArray[np.int8], 
     if not pc.any(known).as_py():
         raise BadInputError(
             f"None of the {outcomes.num_rows:,} snapshots in {path} has a known outcome within "
-            f"{labels[0]}: bring a longer history, or set snapshot.as_of later or "
-            "snapshot.horizons shorter."
+            f"{labels[0]}: provide a longer history, set snapshot.as_of later, or shorten "
+            "snapshot.horizons."
         )
     outcomes = outcomes.filter(known)
     codes = [outcome_codes(outcomes[f"outcome_{label}"].to_pylist()) for label in labels]
@@ -66,18 +68,18 @@ def load_outcomes(labels: tuple[str, ...]) -> tuple[pa.Table, NDArray[np.int8], 
 
 
 def load_history(clock: Clock, labels: tuple[str, ...], memory_limit: str) -> RiskData:
-    """Snapshots with the outcomes that are known of them.
+    """Snapshots with a known outcome.
 
     Parameters
     ----------
     clock
         Numbers the cutoffs.
     labels
-        Of the horizons.
+        Names of the horizons.
     memory_limit
-        Of the feature matrix, e.g. 2GB. Beyond it, snapshots are drawn by a hash of customer and
-        cutoff: whatever followed, equal in every run, and those of a smaller limit are among those
-        of a larger one.
+        Maximum size of the feature matrix, e.g. 2GB. Beyond it, snapshots are drawn by a hash of
+        customer and cutoff: independently of the outcome, the same in every run, and a smaller
+        limit draws a subset of what a larger one draws.
 
     Raises
     ------
@@ -94,13 +96,12 @@ def load_history(clock: Clock, labels: tuple[str, ...], memory_limit: str) -> Ri
 
 
 def _within_memory(outcomes: pa.Table, memory_limit: str) -> NDArray[np.bool_]:
-    """Mask (n,) of the snapshots whose features fit into the memory."""
+    """Mask (n,) of the snapshots whose features fit into memory."""
     features = len(pq.read_schema(FEATURE_TABLE).names) - len(KEYS)
-    number, unit = re.fullmatch(r"([\d.]+)\s*(\w+)", memory_limit).groups()  # type: ignore[union-attr]
-    share = float(number) * _BYTES[unit] / (4 * features * outcomes.num_rows)
+    share = bytes_of(memory_limit) / (4 * features * outcomes.num_rows)
     if share >= 1:
         return np.ones(outcomes.num_rows, bool)
-    LOG.warning("%.0f %% of the snapshots fit into %s: the others are left out, drawn by hash",
+    logger.warning("%.0f %% of the snapshots fit into %s; the rest are left out, drawn by hash",
                 100 * share, memory_limit)  # fmt: skip
     names = zip(outcomes["customer_id"].to_pylist(), _microseconds(outcomes["cutoff"]), strict=True)
     chance = stable_hash("memory", (f"{customer} {cutoff}" for customer, cutoff in names))
@@ -108,7 +109,7 @@ def _within_memory(outcomes: pa.Table, memory_limit: str) -> NDArray[np.bool_]:
 
 
 def load_newest(clock: Clock, labels: tuple[str, ...]) -> tuple[RiskData, pa.Table]:
-    """The customers of today as arrays, outcomes all unknown, and their snapshots."""
+    """The customers at the newest cutoff as arrays, all outcomes unknown, and their snapshots."""
     snapshots = pq.read_table(SNAPSHOTS / "snapshots.parquet")
     newest = snapshots["newest"]
     snapshots = snapshots.filter(newest)
@@ -118,15 +119,15 @@ def load_newest(clock: Clock, labels: tuple[str, ...]) -> tuple[RiskData, pa.Tab
 
 
 def newest_cutoff(clock: Clock) -> int:
-    """Number of the cutoff that the pipeline's state is as of."""
+    """Number of the newest cutoff of the snapshots."""
     newest = pc.max(pq.read_table(SNAPSHOTS / "snapshots.parquet", columns=["cutoff"])["cutoff"])
     return clock.period_of(int(newest.cast(pa.int64()).as_py()))
 
 
 def blocks_of(data: RiskData, params: Params) -> tuple[Block, ...]:
-    """Blocks of the backtest that the history has room for, oldest first, the sealed one last."""
+    """Blocks of the backtest, oldest first, the sealed one last."""
     newest = newest_cutoff(params.clock)
-    return rolling_blocks(int(data.cutoff.min()), newest, split_settings(params))
+    return rolling_blocks(int(data.cutoff.min()), newest, params.split)
 
 
 def customers_now() -> int:
@@ -161,14 +162,14 @@ def _risk_data(
 def _feature_matrix(
     snapshots: pa.Table, rows: pa.Array | pa.ChunkedArray
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Feature names and float32 matrix of the chosen rows, a column at a time to save memory."""
+    """Feature names and float32 matrix of the chosen rows, one column at a time to save memory."""
     file = pq.ParquetFile(FEATURE_TABLE)
     keys = file.read(list(KEYS))
     same = len(keys) == len(rows)
     if not same or any(not keys[key].filter(rows).equals(snapshots[key]) for key in KEYS):
         raise BadInputError(
-            f"{FEATURE_TABLE} does not hold the rows of the snapshots: they were taken anew since; "
-            "run dvc repro."
+            f"{FEATURE_TABLE} does not hold the rows of the snapshots, which were taken again "
+            "since: run dvc repro."
         )
     names = tuple(name for name in file.schema_arrow.names if name not in KEYS)
     X = np.empty((snapshots.num_rows, len(names)), dtype=np.float32)
@@ -179,3 +180,21 @@ def _feature_matrix(
 
 def _microseconds(instants: pa.ChunkedArray) -> NDArray[np.int64]:
     return np.asarray(instants.cast(pa.int64()).to_numpy(), dtype=np.int64)
+
+
+def load_catalog() -> tuple[Feature, ...]:
+    """Features of the feature table, in the order of its columns."""
+    return from_json((FEATURES / CATALOG_FILE).read_text(encoding="utf-8"))
+
+
+def monotone_signs(catalog: Sequence[Feature]) -> dict[str, dict[str, int]]:
+    """For each cause, the features whose sign is known in advance, and the sign."""
+    return {
+        cause: {
+            feature.name: sign
+            for feature in catalog
+            for named, sign in feature.monotone
+            if named == cause
+        }
+        for cause in CAUSES
+    }
