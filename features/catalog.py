@@ -1,12 +1,13 @@
 """Catalog: every feature that the families declare, for given windows, core features and logs.
 
-``python -m features.catalog`` writes ``docs/features.md`` anew.
+``python -m features.catalog`` writes ``docs/features.md`` again.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,9 @@ from features.declare import REASON_GROUPS, UNITS, Feature
 from features.feature_settings import FeatureSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from features.declare import Family, Numbers
+    from features.declare import Declaration, Family, Numbers
     from features.known import Known
 
 __all__ = ["FAMILIES", "REASON_GROUPS", "UNITS", "Column", "Feature", "catalog", "columns"]
@@ -33,16 +34,29 @@ FAMILIES: tuple[Family, ...] = (
     lifecycle.FAMILY,
 )
 INTRODUCTION = """\
-{count} features, for the windows {windows} and, as an example, the core features {core}. Both are
-chosen in `params.yaml` (`featurize`). A feature of w periods at a cutoff reads the events in
-`(cutoff - w periods, cutoff]` that are visible at the cutoff; one without a window reads all that
-is visible, or the state that it leaves. *Empty* is the value where no row counts. `catalog.json`
-beside the feature table adds what the data say: the share missing, and the first cutoff at which a
-value was seen.
+# Features
 
-The sentences are what the weekly list says: `[one/many]` is a choice by the value, and what follows
-a comma with `{{norm}}` stands only where the customer's own norm is known. The norm of a sum comes
-from the time before the short window, scaled to the sentence's window."""
+Generated from the code by `python -m features.catalog`; do not edit.
+
+{count} features, by the group of reasons that they belong to, for windows of {windows} periods
+and the core features {core}. `params.yaml` (`featurize`) chooses both.
+
+- **feature**: `<w>` is one of the **windows**, `<short>` is {short}, `<long>` is {long} and
+  `<core>` a core feature. A feature of w periods at a cutoff reads the events in
+  `(cutoff - w periods, cutoff]` that are visible at the cutoff. One without a window reads all that
+  is visible, or the state that it leaves.
+- **what it is**: in brackets its unit, its value where no row counts, if it has one, and the tables
+  that it reads. Where one of these is absent, so is the feature.
+- **what the list says**: `[one/many]` is a choice by the value. What follows a comma with
+  `{{norm}}` stands only where the customer's own norm is known. The norm of a sum comes from the
+  time before the short window, scaled to the sentence's window.
+
+`catalog.json` beside the feature table adds what the data say: the share missing, and the first
+cutoff at which a value was seen.
+"""
+TABLE_HEAD = """\
+| feature | windows | what it is | what the list says |
+|---|---|---|---|"""
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "features.md"
 
 
@@ -143,52 +157,58 @@ def as_json(
 
 
 def document(settings: FeatureSettings | None = None, clock: Clock | None = None) -> str:
-    """Return the page of all features, in Markdown: one table a family."""
+    """Return the page of all features, in Markdown: one table per reason group."""
     settings = settings or FeatureSettings(core_features=("login", "report"))
-    found = columns(settings, TABLES, clock or Clock())
-    lines = [
-        "# Features",
-        "",
-        "Generated from the code by `python -m features.catalog`; do not edit.",
-        "",
+    clock = clock or Clock()
+    declarations = [one for family in FAMILIES for one in family.declarations]
+    sections = [
         INTRODUCTION.format(
-            count=len(found), windows=list(settings.windows), core=list(settings.core_features)
-        ),
+            count=len(columns(settings, TABLES, clock)),
+            windows=_listed(settings.windows),
+            core=_listed(f"`{name}`" for name in settings.core_features),
+            short=f"`{clock.label(settings.short)}`",
+            long=f"`{clock.label(settings.long)}`",
+        )
     ]
-    for family in FAMILIES:
-        mine = [column for column in found if column.feature.family == family.name]
-        lines += [
-            "",
-            f"## {family.name.capitalize()} ({len(mine)})",
-            "",
-            "| feature | reads | window | unit | empty | what it is | sentence | at 0 | missing |",
-            "|---|---|---|---|---|---|---|---|---|",
-            *(_row(column) for column in mine),
-        ]
-    lines += ["", "## Reason groups", "", "| group | heading |", "|---|---|"]
-    lines += [f"| `{group}` | {heading} |" for group, heading in REASON_GROUPS.items()]
-    lines += ["", "## Units", "", "| unit | meaning |", "|---|---|"]
-    lines += [f"| {unit} | {meaning} |" for unit, meaning in UNITS.items()]
-    return "\n".join(lines) + "\n"
+    for group, heading in REASON_GROUPS.items():
+        rows = [_row(one, settings, clock) for one in declarations if one.group == group]
+        sections.append("\n".join([f"## {heading}\n\n`{group}`\n", TABLE_HEAD, *rows, ""]))
+    units = [f"- **{unit}**: {meaning}" for unit, meaning in UNITS.items()]
+    return "\n".join([*sections, "## Units", "", *units, ""])
 
 
-def _row(column: Column) -> str:
-    feature = column.feature
-    meaning = (column.function.__doc__ or "").split("\n", maxsplit=1)[0]
+def _row(declaration: Declaration, settings: FeatureSettings, clock: Clock) -> str:
+    """Write one declaration, which stands for a feature per window and core feature."""
+    expanded = [feature for feature, _ in declaration.expand(settings, clock)]
+    norm = declaration.norm_clause if any(feature.norm for feature in expanded) else ""
+    below = f"; below 0: {declaration.negative}" if declaration.negative else ""
+    meaning = (declaration.function.__doc__ or "").split("\n", maxsplit=1)[0]
+    empty = "" if math.isnan(declaration.empty) else f", empty {declaration.empty:g}"
     cells = (
-        f"`{feature.name}`",
-        ", ".join(feature.sources),
-        "" if feature.window is None else str(feature.window),
-        feature.unit,
-        "missing" if math.isnan(feature.empty) else f"{feature.empty:g}",
-        meaning,
-        feature.sentence
-        + (feature.norm_clause if feature.norm else "")
-        + (f" (below 0: {feature.negative})" if feature.negative else ""),
-        feature.zero or "",
-        "" if feature.missing == Feature.missing else feature.missing,
+        f"`{declaration.name}`",
+        _listed(dict.fromkeys(f.window for f in expanded if f.window is not None)),
+        f"{meaning} ({declaration.unit}{empty}; {_listed(declaration.sources)})",
+        _in_words(declaration.sentence + norm + below, settings, clock),
     )
     return "| " + " | ".join(cells) + " |"
+
+
+def _in_words(sentence: str, settings: FeatureSettings, clock: Clock) -> str:
+    """Write a sentence's marks so that Markdown does not take them for HTML."""
+    period = {1: "day", 7: "week"}.get(clock.period_days, "period")
+    words = {
+        "<span>": f"w {period}s",
+        "<shortspan>": f"{settings.short} {period}s",
+        "<longspan>": f"{settings.long} {period}s",
+        "<period>": period,
+        "<periods>": f"{period}s",
+        "<core>": "(core)",
+    }
+    return re.sub(r"<\w+>", lambda mark: words[mark[0]], sentence)
+
+
+def _listed(items: Iterable[object]) -> str:
+    return ", ".join(str(item) for item in items)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +11,7 @@ from data.clock import Clock
 from features.feature_settings import column_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -72,12 +71,19 @@ REASON_GROUPS: dict[str, str] = {
 }
 
 
+# The norm clause of what neither adds up nor averages out, over another window than its norm's.
+NORM_CLAUSE_OF_SHORT = ", usually {norm} in <shortspan>"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Feature:
     """One column of the feature table.
 
-    Its sentences hold ``{value}`` and choices ``[one/many]``: the first where the value is written
-    as 1 or 100%. They are true whatever the value is, and say nothing of the risk.
+    Its sentences hold ``{value}``, choices ``[one/many]`` (the first where the value is written as
+    1 or 100%) and marks: ``<span>``, ``<shortspan>`` and ``<longspan>``, the lengths of its own,
+    the short and the longest window in words; ``<period>`` and ``<periods>``, the words for one
+    period and many; ``<core>``, a core feature. They are true whatever the value is, and say
+    nothing of the risk. ``retention.sentences`` renders them.
 
     Parameters
     ----------
@@ -109,6 +115,10 @@ class Feature:
         What the norm is multiplied by to be one for this feature's window.
     norm_clause
         What follows the sentence where the norm is known; holds ``{norm}``, by which it chooses.
+    marks
+        What fills the marks of the sentences: ``window`` (where it has one), ``short`` and ``long``
+        in periods, ``period_days``, and ``core``, the name of the core feature (where it is of
+        one).
     monotone
         Pairs (cause of churn, +1 or -1) where the risk can only sensibly rise or fall with it.
     """
@@ -127,6 +137,7 @@ class Feature:
     norm: str | None = None
     norm_scale: float = 1.0
     norm_clause: str = ", usually {norm}"
+    marks: Mapping[str, int | str] = field(default_factory=dict)
     monotone: tuple[tuple[str, int], ...] = ()
 
 
@@ -146,24 +157,13 @@ def from_json(text: str) -> tuple[Feature, ...]:
     )
 
 
-def span(periods: int, clock: Clock) -> str:
-    """Words after "the last": ``week``, ``4 weeks``, ``4 periods of 5 days``."""
-    unit = {1: "day", 7: "week"}.get(clock.period_days)
-    if unit:
-        return unit if periods == 1 else f"{periods} {unit}s"
-    plural = "period" if periods == 1 else f"{periods} periods"
-    return f"{plural} of {clock.period_days} days"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Declaration(Feature):
     """A feature before the windows are known, and the function that computes it.
 
-    Its texts hold ``<w>``, ``<short>`` and ``<long>``, the labels of its window and of the short
-    and the longest one; ``<span>``, ``<shortspan>`` and ``<longspan>``, their words; ``<period>``
-    and ``<periods>``, the words for one and many; and for features repeated over the core features
-    ``<core>``. ``adds_up``: over a window w times as long it is w times as much, and so is its
-    norm.
+    Its name and norm hold ``<w>``, ``<short>`` and ``<long>``, the labels of its window and of the
+    short and the longest one, and where it is repeated over the core features ``<core>``.
+    ``adds_up``: over a window w times as long it is w times as much, and so is its norm.
     """
 
     function: Callable[..., Numbers]
@@ -186,21 +186,20 @@ class Declaration(Feature):
     def _feature(
         self, settings: FeatureSettings, clock: Clock, window: int | None, core: int | None
     ) -> Feature:
-        labels = {"<period>": span(1, clock), "<periods>": span(2, clock).removeprefix("2 ")}
-        for mark, w in (("", window), ("short", settings.short), ("long", settings.long)):
-            if w is not None:
-                labels |= {f"<{mark or 'w'}>": clock.label(w), f"<{mark}span>": span(w, clock)}
-        named = dict(labels)
+        marks: dict[str, int | str] = {} if window is None else {"window": window}
+        marks |= {"short": settings.short, "long": settings.long, "period_days": clock.period_days}
+        labels = {"<short>": clock.label(settings.short), "<long>": clock.label(settings.long)}
+        if window is not None:
+            labels["<w>"] = clock.label(window)
         if core is not None:
-            labels["<core>"] = re.sub(r"[][{}]", "", settings.core_features[core])
-            named["<core>"] = column_name(settings.core_features[core])
+            marks["core"] = settings.core_features[core]
+            labels["<core>"] = column_name(settings.core_features[core])
         terms = {term.name: getattr(self, term.name) for term in fields(Feature)}
-        terms |= {name: _filled(terms[name], labels) for name in _TEXTS if terms[name] is not None}
-        terms |= {"name": _filled(self.name, named), "window": window}
-        return Feature(**terms | self._norm_terms(settings, clock, window, named))
+        terms |= {"name": _filled(self.name, labels), "window": window, "marks": marks}
+        return Feature(**terms | self._norm_terms(settings, window, labels))
 
     def _norm_terms(
-        self, settings: FeatureSettings, clock: Clock, window: int | None, named: dict[str, str]
+        self, settings: FeatureSettings, window: int | None, labels: dict[str, str]
     ) -> dict[str, Any]:
         """Return what the feature says of its norm; nothing where a norm would not be honest.
 
@@ -211,15 +210,12 @@ class Declaration(Feature):
         longest = settings.short if of_short else settings.long - 1
         if self.norm is None or (window is not None and window > longest):
             return {"norm": None}
-        norm = {"norm": _filled(self.norm, named)}
+        norm = {"norm": _filled(self.norm, labels)}
         if self.adds_up and window is not None:
             return norm | {"norm_scale": window / settings.short}
         if of_short and window != settings.short:
-            return norm | {"norm_clause": f", usually {{norm}} in {span(settings.short, clock)}"}
+            return norm | {"norm_clause": NORM_CLAUSE_OF_SHORT}
         return norm
-
-
-_TEXTS = ("sentence", "zero", "negative", "missing")
 
 
 def _filled(text: str, labels: dict[str, str]) -> str:

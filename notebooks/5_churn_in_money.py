@@ -14,7 +14,7 @@ from data.contracts import CAUSES
 from pipelines.params import load_params
 from pipelines.paths import CLEAN, SCORES, SNAPSHOTS
 from retention.cohorts import cohort_curves
-from retention.wording import money
+from retention.language import ENGLISH
 
 if not Path("params.yaml").exists():  # Jupyter starts beside the notebook
     os.chdir("..")
@@ -73,7 +73,7 @@ for cause in CAUSES:
         now[f"{cause} {label}"] = now[f"risk_{cause}_{label}"] * now["mrr"]
 at_risk = [f"{cause} {label}" for cause in CAUSES for label in horizons]
 by_segment = now.groupby("segment")[["mrr", *at_risk]].sum()
-by_segment.map(lambda cents: money(cents, currency))
+by_segment.map(lambda cents: ENGLISH.money(cents, currency))
 
 # %%
 share = by_segment[at_risk].div(by_segment["mrr"], axis=0)
@@ -91,8 +91,8 @@ worth = listed.groupby("queue").agg(
     saving=("expected_saving", "sum"),
 )
 worth.assign(
-    loss=worth["loss"].map(lambda cents: money(cents, currency)),
-    saving=worth["saving"].map(lambda cents: money(cents, currency)),
+    loss=worth["loss"].map(lambda cents: ENGLISH.money(cents, currency)),
+    saving=worth["saving"].map(lambda cents: ENGLISH.money(cents, currency)),
 )
 
 # %%
@@ -115,7 +115,7 @@ paid = payments[payments["kind"] == "succeeded"].groupby("invoice_id")["event_at
 dunning = first_failure[["event_at", "amount", "decline_code", "method"]].assign(paid_at=paid)
 settled = dunning[dunning["event_at"] < as_of - pd.Timedelta(days=60)]
 recovered = settled["paid_at"].notna()
-f"{len(settled):,} invoices failed and had 60 days: {recovered.mean():.0%} were paid after all, {money(settled.loc[~recovered, 'amount'].sum(), currency)} were not"
+f"{len(settled):,} invoices failed and had 60 days: {recovered.mean():.0%} were paid after all, {ENGLISH.money(settled.loc[~recovered, 'amount'].sum(), currency)} were not"
 
 # %%
 settled.assign(recovered=recovered).groupby("decline_code").agg(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from retention import ranking
 from retention.language import ENGLISH
-from retention.wording import day, money, percent
 
 if TYPE_CHECKING:
     from retention.weekly_list import WeeklyList
@@ -39,11 +38,11 @@ def summary(week: WeeklyList) -> str:
     """Write the week as a message: the headline and the first rows of each queue."""
     currency = week.settings.currency
     now, before = week.totals, week.totals_before
-    mrr, loss = money(now.listed_mrr, currency), money(now.listed_loss, currency)
+    mrr, loss = ENGLISH.money(now.listed_mrr, currency), ENGLISH.money(now.listed_loss, currency)
     span = ENGLISH.horizon(week.labels[0])
     headline = (
-        f"**Retention list of {day(week.cutoff)}**: {now.listed} customers to contact, {mrr} MRR, "
-        f"of which {loss} are expected to be lost within {span} if nobody acts."
+        f"**Retention list of {ENGLISH.day(week.cutoff)}**: {now.listed} customers to contact, "
+        f"{mrr} MRR, of which {loss} are expected to be lost within {span} if nobody acts."
     )
     lines = [headline]
     if before is None:
@@ -51,7 +50,8 @@ def summary(week: WeeklyList) -> str:
     else:
         new = int((week.listed["change"] == "new").sum())
         lines.append(
-            f"Last list: {before.listed} customers, {money(before.listed_mrr, currency)} MRR; "
+            f"Last list: {before.listed} customers, "
+            f"{ENGLISH.money(before.listed_mrr, currency)} MRR; "
             f"{new} are new, {len(week.gone)} are gone."
         )
     for queue in ranking.QUEUE_NAMES:
@@ -66,8 +66,8 @@ def summary(week: WeeklyList) -> str:
 
 
 def _line(row: dict[Any, Any], week: WeeklyList) -> str:
-    risk = percent(row[f"risk_{week.labels[0]}"])
-    mrr = money(row["mrr"], week.settings.currency)
+    risk = ENGLISH.percent(row[f"risk_{week.labels[0]}"])
+    mrr = ENGLISH.money(row["mrr"], week.settings.currency)
     owner = f", {plain(row['owner'])}" if isinstance(row["owner"], str) else ""
     reason = row["reason_1"]
     why = f" {plain(reason)}." if isinstance(reason, str) else ""

@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from retention.language import ENGLISH, LANGUAGES, Language
+from retention.sentences import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -91,7 +92,7 @@ def environment(language: Language, currency: str) -> jinja2.Environment:
     def say(message: str, one: bool = False, **values: Any) -> Markup:
         """Translate and fill; what fills it is escaped unless it is markup."""
         texts = {name: printable(value) for name, value in values.items()}
-        return Markup(escape(language.chosen(message, one))).format(**texts)  # noqa: S704 - escaped
+        return Markup(escape(language.translate(message, one))).format(**texts)  # noqa: S704 - escaped
 
     made.globals |= {"_": language.gettext, "say": say, "language": language}
     made.filters |= {
@@ -103,7 +104,7 @@ def environment(language: Language, currency: str) -> jinja2.Environment:
         "points": language.points,
         "signed": language.signed,
         "tr": language.gettext,
-        "quote": lambda said: language.quote(said, currency),
+        "words": lambda sentence: render(sentence, language, currency),
     }
     return made
 

@@ -247,7 +247,7 @@ def _risk_chart(detail: CustomerDetail, language: Language) -> Chart:
             Mark("line raise", charts.line(box, points)),
             Mark("dot raise", charts.dots(box, points)),
         ),
-        language.say(
+        language.fill(
             "Risk on {count} lists, from {first} to {last}.",
             count=language.number(len(values)),
             first=language.percent(values[0]),
@@ -271,7 +271,7 @@ def _use_chart(detail: CustomerDetail, days: list[str], language: Language) -> C
             Mark("bar other", charts.columns(box, early, heights[-1])),
             Mark("bar accent", charts.columns(box, late, heights[-1])),
         ),
-        language.say(
+        language.fill(
             "Active days in each of {count} weeks: {mean} on average, {last} in the last one.",
             count=language.number(len(values)),
             mean=language.number(round(sum(known) / len(known), 1)),
@@ -297,7 +297,7 @@ def _payment_chart(
             Mark("bar lower", charts.columns(box, [period.paid for period in weeks], heights[-1])),
             Mark("cross", charts.crosses(box, failed, box.top + 4.0)),
         ),
-        language.say(
+        language.fill(
             "In {count} weeks {due} fell due and {paid} was paid; {failed} [attempt/attempts] "
             "failed.",
             one=sum(period.failed or 0 for period in weeks) == 1,

@@ -15,15 +15,17 @@ from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
 from data.atomic import write_text
-from features.declare import REASON_GROUPS
+from features.catalog import FAMILIES
+from features.declare import NORM_CLAUSE_OF_SHORT, REASON_GROUPS
+from retention import language, sentences
 from retention.html import TEMPLATES
-from retention.language import CODES, LOCALE, feature_messages, fixed_messages
+from retention.language import CODES, LOCALE
 from retention.playbook import PLAYBOOK, load_playbook
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_KEYWORDS: Final = {"_": None, "say": None}
+_KEYWORDS: Final = {"_": None, "say": None, "fill": None}
 
 
 def messages() -> Catalog:
@@ -35,17 +37,31 @@ def messages() -> Catalog:
         ("features", feature_messages()),
         ("features/declare.py", REASON_GROUPS.values()),
         ("retention/playbook.yaml", actions),
-        ("retention/language.py", fixed_messages()),
+        ("retention/language.py", language.own_messages()),
+        ("retention/sentences.py", sentences.own_messages()),
     ):
         for text in texts:
             catalog.add(text, locations=[(where, None)])  # type: ignore[list-item]
     for path in sorted([*TEMPLATES.glob("*.jinja"), *TEMPLATES.parent.glob("*page.py")]):
-        for text in _said(path):
+        for text in _messages_in(path):
             catalog.add(text, locations=[(f"retention/{path.relative_to(LOCALE.parent)}", None)])  # type: ignore[list-item]
     return catalog
 
 
-def _said(path: Path) -> list[str]:
+def feature_messages() -> list[str]:
+    """Return the sentences of all features as they are declared, marks unfilled, each once."""
+    kinds = ("sentence", "zero", "negative", "missing", "norm_clause")
+    texts = (
+        getattr(declaration, kind)
+        for family in FAMILIES
+        for declaration in family.declarations
+        for kind in kinds
+    )
+    texts_and_clause = [*(text for text in texts if text is not None), NORM_CLAUSE_OF_SHORT]
+    return list(dict.fromkeys(texts_and_clause))
+
+
+def _messages_in(path: Path) -> list[str]:
     """Return the messages in a template or a module, in their order."""
     method: Any = babel_extract if path.suffix == ".jinja" else "python"
     found = extract(method, io.BytesIO(path.read_bytes()), keywords=_KEYWORDS)

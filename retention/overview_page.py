@@ -112,7 +112,7 @@ def _churn_chart(months: pd.DataFrame, whole: str, suffix: str, language: Langua
         tuple(
             Mark(f"bar {kind}", path) for kind, path in zip(("accent", "raise"), paths, strict=True)
         ),
-        language.say(
+        language.fill(
             "Share lost in each of {count} months: {mean} on average, {last} in the last one.",
             count=language.number(len(months)),
             mean=language.percent(mean),
@@ -133,7 +133,7 @@ def _recovery_chart(found: Overview, language: Language) -> Chart:
             Mark("line lower", charts.line(_BOX, points)),
             Mark("dot lower", charts.dots(_BOX, points, 3.0)),
         ),
-        language.say(
+        language.fill(
             "Recovery rate in each of {count} months: {mean} of late, {last} in the last one.",
             count=language.number(len(rates)),
             mean=language.percent(found.recent_recovery.rate),
@@ -167,7 +167,7 @@ def _curve_chart(found: Overview, language: Language) -> Chart:
         charts.grid(_CURVES, heights, language.percent),
         months,
         (*marks, *_names(ends)),
-        language.say("Share of customers still there by months since the start, for each plan."),
+        language.fill("Share of customers still there by months since the start, for each plan."),
     )
 
 

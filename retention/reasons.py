@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from features.declare import REASON_GROUPS
-from retention.wording import quote
+from retention.language import ENGLISH
+from retention.sentences import render, sentence_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from features.catalog import Feature
-    from retention.wording import Quote
+    from features.declare import Feature
+    from retention.sentences import Sentence
 
 # Floats of a LightGBM explanation agree with its prediction far closer than that.
 RECONCILED_TO: Final = 1e-6
@@ -39,9 +40,9 @@ class Reason:
     heading
         What the group is about.
     sentence
-        The quoted feature's value in plain English, with the customer's own norm where it has one.
-    quote
-        The same as a template and what fills it, for other languages.
+        The quoted feature's value, with the customer's own norm where it has one, in any language.
+    english
+        That sentence in English.
     contribution
         Of the whole group, in log-odds: above 0 it raises the risk, below 0 it lowers it.
     feature
@@ -50,15 +51,15 @@ class Reason:
 
     group: str
     heading: str
-    sentence: str
-    quote: Quote
+    sentence: Sentence
+    english: str
     contribution: float
     feature: str
 
     @property
     def text(self) -> str:
         """Heading and sentence in one line, for a cell."""
-        return f"{self.heading}: {self.sentence}"
+        return f"{self.heading}: {self.english}"
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,9 @@ def explanations(
         total = float(sums[group][row])
         members = columns[group]
         j = int(members[np.argmax(contributions[row, members] * math.copysign(1.0, total))])
-        said = quote(catalog[j], float(X[row, j]), float(norms[row, j]))
-        text = said.text(currency)
-        return Reason(group, REASON_GROUPS[group], text, said, total, catalog[j].name)
+        sentence = sentence_for(catalog[j], float(X[row, j]), float(norms[row, j]))
+        english = render(sentence, ENGLISH, currency)
+        return Reason(group, REASON_GROUPS[group], sentence, english, total, catalog[j].name)
 
     def explanation(row: int) -> Explanation:
         groups = {group: float(totals[row]) for group, totals in sums.items()}

@@ -44,6 +44,13 @@ def test_no_feature_can_reach_an_outcome() -> None:
             assert "data.outcomes" not in reached(module)
 
 
+def test_what_scores_and_speaks_reaches_no_family_of_features() -> None:
+    """The registered model gives reasons where the engines of the families are not installed."""
+    for module in ("pipelines.score", "pipelines.review.served_model"):
+        known = {name for name in reached(module) if name.startswith("features.")}
+        assert known == {"features.declare"}
+
+
 def test_nobody_asks_the_machine_what_time_it_is() -> None:
     asking = re.compile(r"\b(now|today|utcnow)\(|\btime\.time\(|fromtimestamp\(")
     for module, path in MODULES.items():

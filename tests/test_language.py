@@ -9,19 +9,18 @@ from hypothesis import strategies as st
 
 from data.contracts import TABLES
 from features.catalog import REASON_GROUPS, catalog
-from retention.language import CODES, ENGLISH, LANGUAGES, LOCALE, Language, feature_messages
-from retention.messages import messages, written
-from retention.wording import Quote, quote
+from retention.language import CODES, ENGLISH, LANGUAGES, LOCALE, Language
+from retention.messages import feature_messages, messages, written
+from retention.sentences import Sentence, render, sentence_for
 
 OTHERS = LANGUAGES[1:]
 FEATURES = catalog((1, 4, 13, 26), ("login", "report"), TABLES)
 # Marks that a translation may use where the English has another.
-LAST = {"<last>": "<span>", "<longlast>": "<longspan>"}
+LAST = {"<last>": "<span>", "<longlast>": "<longspan>", "<lastperiod>": "<period>"}
 
 
 def marks(text: str) -> set[str]:
-    found = set(re.findall(r"\{\w+\}|<\w+>", text))
-    return {LAST.get(mark, mark) for mark in found}
+    return {LAST.get(mark, mark) for mark in re.findall(r"\{\w+\}|<\w+>", text)}
 
 
 @pytest.mark.parametrize("language", OTHERS, ids=CODES[1:])
@@ -56,8 +55,8 @@ def test_a_translation_has_the_marks_of_its_message_and_whole_choices(language: 
 def test_every_feature_speaks_every_language(language: Language) -> None:
     for feature in FEATURES:
         for value, norm in ((0.0, 3.0), (1.0, 1.0), (2.0, 7.5), (float("nan"), float("nan"))):
-            said = quote(feature, value, norm if feature.norm else float("nan"))
-            text = language.quote(said, "EUR")
+            sentence = sentence_for(feature, value, norm if feature.norm else float("nan"))
+            text = render(sentence, language, "EUR")
             assert not re.search(r"[][{}<>]", text), (feature.name, text)
             assert not re.search(r"\b(the last|usually|weeks|days ago|No)\b", text), text
 
@@ -87,23 +86,52 @@ def test_sentences_read_as_a_native_would_write_them(
     name: str, value: float, norm: float | None, nl: str, sv: str, it: str
 ) -> None:
     feature = {item.name: item for item in FEATURES}[name]
-    said = quote(feature, value, float("nan") if norm is None else norm)
-    assert [language.quote(said, "EUR") for language in OTHERS] == [nl, sv, it]
+    sentence = sentence_for(feature, value, float("nan") if norm is None else norm)
+    assert [render(sentence, language, "EUR") for language in OTHERS] == [nl, sv, it]
 
 
-def test_windows_of_other_lengths_need_no_translation() -> None:
-    said = Quote("{value} [use/uses] in the last 2 periods of 5 days", 3.0)
-    assert LANGUAGES[1].quote(said, "EUR") == (
-        "3 keer gebruikt in de afgelopen 2 perioden van 5 dagen"
+USES = "{value} [use/uses] in the last <span>"
+
+
+@pytest.mark.parametrize(
+    ("window", "period_days", "texts"),
+    [
+        (1, 7, ["week", "de afgelopen week", "den senaste veckan", "nell'ultima settimana"]),
+        (4, 7, ["4 weeks", "de afgelopen 4 weken", "4 veckorna", "nelle ultime 4 settimane"]),
+        (1, 1, ["day", "de afgelopen dag", "det senaste dygnet", "nell'ultimo giorno"]),
+        (2, 5, ["2 periods of 5 days", "de afgelopen 2 perioden van 5 dagen",
+                "de senaste 2 perioderna om 5 dagar", "negli ultimi 2 periodi di 5 giorni"]),
+        (1, 5, ["period of 5 days", "de afgelopen periode van 5 dagen",
+                "den senaste perioden om 5 dagar", "nell'ultimo periodo di 5 giorni"]),
+    ],
+)  # fmt: skip
+def test_windows_of_every_length_have_words(
+    window: int, period_days: int, texts: list[str]
+) -> None:
+    sentence = Sentence(USES, {"window": window, "period_days": period_days}, 3.0)
+    for language, text in zip(LANGUAGES, texts, strict=True):
+        assert render(sentence, language, "EUR").endswith(text)
+
+
+def test_a_sentence_without_a_translation_is_english_to_the_last_word() -> None:
+    sentence = Sentence(
+        "{value} [goat/goats] in the barn for <span>", {"window": 4, "period_days": 7}, 2.0
     )
-    assert LANGUAGES[3].quote(
-        Quote("{value} [use/uses] in the last day", 1.0, one=True), "EUR"
-    ) == ("1 utilizzo nell'ultimo giorno")
+    assert {render(sentence, language, "EUR") for language in LANGUAGES} == {
+        "2 goats in the barn for 4 weeks"
+    }
 
 
-def test_a_sentence_that_nobody_declared_is_said_in_english() -> None:
-    said = Quote("{value} [goat/goats] in the barn", 2.0)
-    assert {language.quote(said, "EUR") for language in LANGUAGES} == {"2 goats in the barn"}
+def test_the_name_of_a_core_feature_is_shown_as_it_is() -> None:
+    for name in ("a[b/c]{d}", "<span>", "4 weeks", "{value}"):
+        (feature,) = [
+            feature
+            for feature in catalog((1, 4), (name,), TABLES)
+            if feature.sentence == "{value} [use/uses] of <core> in the last <span>"
+        ]
+        sentence = sentence_for(feature, 2.0, 1.0)
+        assert render(sentence, ENGLISH, "EUR") == (f"2 uses of {name} in the last week, usually 1")
+        assert f" {name} " in f" {render(sentence, LANGUAGES[1], 'EUR')} "
 
 
 def test_numbers_money_and_dates_follow_the_language() -> None:

@@ -28,7 +28,6 @@ from retention.weekly_list import (
     WeeklyList,
     weekly_list,
 )
-from retention.wording import percent
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +104,7 @@ def test_the_page_says_how_often_each_reason_appears(week: WeeklyList) -> None:
     tally = pd.crosstab(rows["reason"].str.split(":|,").str[0], rows["queue"])
     start = document.text.index("How often each reason appears")
     for topic, counts in tally.iterrows():
-        share = percent(counts.sum() / len(week.listed))
+        share = ENGLISH.percent(counts.sum() / len(week.listed))
         words = f"{topic} {counts['success']} {counts['billing']} {share}"
         assert words in document.text[start:]
 

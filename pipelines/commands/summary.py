@@ -9,7 +9,7 @@ import pandas as pd
 from pipelines.params import load_params
 from pipelines.paths import SCORES
 from pipelines.stage import run_stage
-from retention.wording import money
+from retention.language import ENGLISH
 
 TOP = 5
 
@@ -32,7 +32,7 @@ def summary(currency: str) -> str:
         lines += [
             "",
             f"{row['position']}. {row['customer_id']} ({row['queue']} queue, {owner})",
-            f"   {row[risk]:.0%} risk within {span}, MRR {money(row['mrr'], currency)}",
+            f"   {row[risk]:.0%} risk within {span}, MRR {ENGLISH.money(row['mrr'], currency)}",
             f"   why: {row['reason_1'] or 'nothing raises it above the base rate'}",
             f"   do:  {row['action']} by {row['due_on']}",
         ]
