@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 from data.atomic import write_text
 from data.clock import Clock
 from data.contracts import TABLES
-from features import engagement, lifecycle, payments, support
+from features import (
+    breadth,
+    engagement,
+    lifecycle,
+    onboarding,
+    payment_methods,
+    payments,
+    support,
+)
 from features.declare import REASON_GROUPS, UNITS, Feature
 from features.feature_settings import FeatureSettings
 
@@ -27,10 +35,14 @@ if TYPE_CHECKING:
 
 __all__ = ["FAMILIES", "REASON_GROUPS", "UNITS", "Column", "Feature", "catalog", "columns"]
 
+# In the order of the columns.
 FAMILIES: tuple[Family, ...] = (
     engagement.FAMILY,
+    breadth.FAMILY,
+    onboarding.FAMILY,
     support.FAMILY,
     payments.FAMILY,
+    payment_methods.FAMILY,
     lifecycle.FAMILY,
 )
 INTRODUCTION = """\

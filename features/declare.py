@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from data.clock import Clock
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from features.feature_settings import FeatureSettings
 
     Numbers = NDArray[np.float64]
+    Declare = Callable[[Callable[..., Numbers]], Callable[..., Numbers]]
 
 # What ``features.build`` writes: the matrix, and what its columns say about themselves.
 FEATURES_FILE = "features.parquet"
@@ -226,7 +228,7 @@ def _filled(text: str, labels: dict[str, str]) -> str:
 
 @dataclass
 class Family:
-    """The register of one family of features.
+    """The register of one module's features; a family may have several, in the catalog's order.
 
     Parameters
     ----------
@@ -240,9 +242,11 @@ class Family:
     log: str
     declarations: list[Declaration] = field(default_factory=list)
 
-    def feature(
-        self, name: str, sentence: str, *, over: str = "", **terms: Any
-    ) -> Callable[[Callable[..., Numbers]], Callable[..., Numbers]]:
+    def section(self, group: str, **terms: Any) -> Callable[..., Declare]:
+        """Return ``feature`` with the reason group (and ``terms``) that a section has in common."""
+        return partial(self.feature, group=group, **terms)
+
+    def feature(self, name: str, sentence: str, *, over: str = "", **terms: Any) -> Declare:
         """Declare the decorated function as a feature; ``terms`` are those of ``Declaration``.
 
         The function takes what is ``Known`` and, when ``over`` names roles of windows ("each",

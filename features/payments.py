@@ -1,4 +1,4 @@
-"""Payments: what is owed, what failed and why, and whether the method on file will hold."""
+"""Payments: what failed and why, what is owed, and how it was paid before."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import numpy as np
 from data.asof import NOTHING
 from data.clock import MICROSECONDS_PER_DAY
 from features.declare import Family
-from features.derive import declare_sums, flag, isin, ratio
-from features.lifecycle import contracts
-from features.measures import KINDS, METHODS
+from features.derive import declare_sums, flag, ratio
+from features.measures import KINDS
 
 if TYPE_CHECKING:
     from data.asof import Flags, Integers
@@ -20,7 +19,9 @@ if TYPE_CHECKING:
     from features.known import Entities, Known
 
 FAMILY = Family("payments", log="payments")
-feature = FAMILY.feature
+failures = FAMILY.section("payment_failures")
+money_back = FAMILY.section("refunds")
+arrears = FAMILY.section("payment_arrears")
 UP = (("involuntary", 1),)
 KIND = {kind: code for code, kind in enumerate(KINDS["payments"])}
 
@@ -138,22 +139,21 @@ for _over, _group in (("short", "payment_arrears"), ("long", "profile")):
     )  # fmt: skip
 
 
-@feature(
+@failures(
     "days_since_failed_payment", "A payment last failed {value} [day/days] ago",
     zero="A payment failed within the last day", missing="No failed payment on record",
     unit="whole_days",
-    group="payment_failures",
 )  # fmt: skip
 def days_since_failed_payment(known: Known) -> Numbers:
     """Days from the last failed attempt to the cutoff; NaN without any."""
     return known.days_since(known.log("payments").max("last_failed_us"))
 
 
-@feature(
+@failures(
     "failed_attempt_share_<w>", "[All/{value}] of the attempts to pay in the last <span> failed",
     zero="No attempt to pay in the last <span> failed",
     missing="No attempt to pay in the last <span>", over="trend long", unit="share",
-    group="payment_failures", norm="failed_attempt_share_<long>",
+    norm="failed_attempt_share_<long>",
 )  # fmt: skip
 def failed_attempt_share(known: Known, w: int) -> Numbers:
     """Failed attempts over all attempts; NaN without attempts."""
@@ -162,12 +162,11 @@ def failed_attempt_share(known: Known, w: int) -> Numbers:
     return ratio(failed, failed + log.sum("paid", w))
 
 
-@feature(
+@failures(
     "failed_invoice_share_<w>",
     "[All/{value}] of the invoices that fell due in the last <span> failed at least once",
     zero="No invoice that fell due in the last <span> failed",
-    missing="No invoice fell due in the last <span>",
-    over="long", unit="share", group="payment_failures",
+    missing="No invoice fell due in the last <span>", over="long", unit="share",
 )  # fmt: skip
 def failed_invoice_share(known: Known, w: int) -> Numbers:
     """Invoices with a failed attempt among those fallen due in the window; NaN without any."""
@@ -176,11 +175,10 @@ def failed_invoice_share(known: Known, w: int) -> Numbers:
     return ratio(state.pairs.count(due & (state.failures > 0)), state.pairs.count(due))
 
 
-@feature(
+@money_back(
     "refund_share_<w>", "Refunds came to {value} of the money paid in the last <span>",
     zero="No money refunded in the last <span>", missing="Nothing paid in the last <span>",
-    over="long",
-    unit="share", group="refunds",
+    over="long", unit="share",
 )  # fmt: skip
 def refund_share(known: Known, w: int) -> Numbers:
     """Amount refunded over amount paid; NaN where nothing was paid."""
@@ -191,10 +189,9 @@ def refund_share(known: Known, w: int) -> Numbers:
 # What is owed now
 
 
-@feature(
+@failures(
     "in_dunning", "A failed payment is still owed", zero="No failed payment is owed", unit="flag",
-    empty=0.0,
-    group="payment_failures", monotone=UP,
+    empty=0.0, monotone=UP,
 )  # fmt: skip
 def in_dunning(known: Known) -> Numbers:
     """Whether any invoice is outstanding after a failed attempt."""
@@ -202,9 +199,9 @@ def in_dunning(known: Known) -> Numbers:
     return flag(state.pairs.count(state.in_dunning) > 0)
 
 
-@feature(
+@failures(
     "dunning_attempt", "A payment that is still owed has failed at attempt {value}",
-    zero="No failed payment is owed", unit="count", empty=0.0, group="payment_failures",
+    zero="No failed payment is owed", unit="count", empty=0.0,
 )  # fmt: skip
 def dunning_attempt(known: Known) -> Numbers:
     """Largest attempt number (or count of failures) of an invoice in dunning; 0 without one."""
@@ -213,11 +210,10 @@ def dunning_attempt(known: Known) -> Numbers:
     return np.maximum(state.pairs.largest(attempts, state.in_dunning), 0).astype(np.float64)
 
 
-@feature(
+@failures(
     "days_to_next_attempt", "The next attempt to collect is in {value} [day/days]",
-    zero="The next attempt to collect is within a day",
-    missing="No attempt to collect lies ahead", unit="whole_days",
-    group="payment_failures",
+    zero="The next attempt to collect is within a day", missing="No attempt to collect lies ahead",
+    unit="whole_days",
 )  # fmt: skip
 def days_to_next_attempt(known: Known) -> Numbers:
     """Days to the first attempt still ahead on an invoice in dunning; NaN without any."""
@@ -226,10 +222,9 @@ def days_to_next_attempt(known: Known) -> Numbers:
     return known.days_until(state.pairs.smallest(state.next_attempt_us, planned))
 
 
-@feature(
+@failures(
     "no_attempt_planned", "A failed payment is owed and no further attempt is planned",
-    zero="No failed payment is owed without a further attempt planned",
-    unit="flag", empty=0.0, group="payment_failures",
+    zero="No failed payment is owed without a further attempt planned", unit="flag", empty=0.0,
 )  # fmt: skip
 def no_attempt_planned(known: Known) -> Numbers:
     """Whether an invoice in dunning has no next attempt."""
@@ -237,10 +232,9 @@ def no_attempt_planned(known: Known) -> Numbers:
     return flag(state.pairs.count(state.in_dunning & (state.next_attempt_us == NOTHING)) > 0)
 
 
-@feature(
+@failures(
     "days_in_dunning", "A failed payment has been due for {value} [day/days]",
     zero="No failed payment is past its due date", unit="days", empty=0.0,
-    group="payment_failures",
 )  # fmt: skip
 def days_in_dunning(known: Known) -> Numbers:
     """Days since the due date of the oldest invoice in dunning; 0 without one or before it."""
@@ -250,10 +244,9 @@ def days_in_dunning(known: Known) -> Numbers:
     return np.maximum(np.nan_to_num(days), 0)
 
 
-@feature(
+@arrears(
     "invoices_past_due", "{value} unpaid [invoice/invoices] past the due date",
-    zero="No unpaid invoice past its due date", unit="count", empty=0.0,
-    group="payment_arrears", monotone=UP,
+    zero="No unpaid invoice past its due date", unit="count", empty=0.0, monotone=UP,
 )  # fmt: skip
 def invoices_past_due(known: Known) -> Numbers:
     """Invoices outstanding with the due date behind."""
@@ -261,10 +254,9 @@ def invoices_past_due(known: Known) -> Numbers:
     return state.pairs.count(state.past_due & (state.due_us != NOTHING))
 
 
-@feature(
+@arrears(
     "days_past_due", "The oldest unpaid invoice is {value} [day/days] past due",
-    zero="No unpaid invoice past its due date", unit="days", empty=0.0,
-    group="payment_arrears", monotone=UP,
+    zero="No unpaid invoice past its due date", unit="days", empty=0.0, monotone=UP,
 )  # fmt: skip
 def days_past_due(known: Known) -> Numbers:
     """Days since the oldest due date that is past and unpaid; 0 where nothing is."""
@@ -273,10 +265,9 @@ def days_past_due(known: Known) -> Numbers:
     return np.nan_to_num(known.days_since(state.pairs.smallest(state.due_us, there)))
 
 
-@feature(
-    "amount_past_due", "Owes {value} past the due date",
-    zero="Owes nothing past the due date", unit="cents", empty=0.0,
-    group="payment_arrears",
+@arrears(
+    "amount_past_due", "Owes {value} past the due date", zero="Owes nothing past the due date",
+    unit="cents", empty=0.0,
 )  # fmt: skip
 def amount_past_due(known: Known) -> Numbers:
     """Sum of the amounts outstanding past their due dates."""
@@ -285,11 +276,10 @@ def amount_past_due(known: Known) -> Numbers:
     return state.pairs.total(state.amount, there)
 
 
-@feature(
+@arrears(
     "days_to_next_due", "The next unpaid invoice falls due in {value} [day/days]",
-    zero="An unpaid invoice falls due within a day",
-    missing="No unpaid invoice is yet to fall due", unit="whole_days",
-    group="payment_arrears",
+    zero="An unpaid invoice falls due within a day", missing="No unpaid invoice is yet to fall due",
+    unit="whole_days",
 )  # fmt: skip
 def days_to_next_due(known: Known) -> Numbers:
     """Days to the first due date still ahead of an outstanding invoice; NaN without any."""
@@ -301,11 +291,11 @@ def days_to_next_due(known: Known) -> Numbers:
 # How it went before
 
 
-@feature(
+@arrears(
     "paid_late_<w>",
     "{value} [invoice/invoices] due in the last <span> [was/were] paid a day late or more",
-    zero="No invoice due in the last <span> was paid a day late or more",
-    over="short long", unit="count", empty=0.0, group="payment_arrears",
+    zero="No invoice due in the last <span> was paid a day late or more", over="short long",
+    unit="count", empty=0.0,
 )  # fmt: skip
 def paid_late(known: Known, w: int) -> Numbers:
     """Invoices fallen due in the window and paid a day or more after the due date."""
@@ -314,13 +304,12 @@ def paid_late(known: Known, w: int) -> Numbers:
     return state.pairs.count(late & state.due_within(w * known.clock.period_us))
 
 
-@feature(
+@arrears(
     "mean_days_late_<w>",
     "Paid {value} [day/days] after the due date on average in the last <span>",
     zero="Paid less than a day late in the last <span>",
     missing="No paid invoice fell due in the last <span>", over="trend long", unit="days",
-    group="payment_arrears", norm="mean_days_late_<long>",
-    norm_clause=", usually {norm} [day/days]",
+    norm="mean_days_late_<long>", norm_clause=", usually {norm} [day/days]",
 )  # fmt: skip
 def mean_days_late(known: Known, w: int) -> Numbers:
     """Mean whole days from due date to payment, early ones 0; NaN where nothing due was paid."""
@@ -330,10 +319,10 @@ def mean_days_late(known: Known, w: int) -> Numbers:
     return ratio(state.pairs.total(days, paid), state.pairs.count(paid))
 
 
-@feature(
+@failures(
     "recovered_<w>", "{value} [invoice/invoices] paid in the last <span> that had failed before",
-    zero="No invoice paid in the last <span> had failed before",
-    over="long", unit="count", empty=0.0, group="payment_failures",
+    zero="No invoice paid in the last <span> had failed before", over="long", unit="count",
+    empty=0.0,
 )  # fmt: skip
 def recovered(known: Known, w: int) -> Numbers:
     """Invoices paid in the window after at least one failed attempt."""
@@ -342,101 +331,11 @@ def recovered(known: Known, w: int) -> Numbers:
     return state.pairs.count(recent & (state.failures > 0))
 
 
-@feature(
+@failures(
     "recovered_ever", "Has paid {value} [invoice/invoices] in all that had failed before",
-    zero="No invoice paid so far had failed before", unit="count",
-    empty=0.0, group="payment_failures",
+    zero="No invoice paid so far had failed before", unit="count", empty=0.0,
 )  # fmt: skip
 def recovered_ever(known: Known) -> Numbers:
     """Invoices paid after at least one failed attempt, over the whole visible history."""
     state = known.once(invoices)
     return state.pairs.count((state.paid_us != NOTHING) & (state.failures > 0))
-
-
-# The method on file
-
-
-def method(known: Known) -> Integers:
-    """Code of the payment method as last known, a place in ``METHODS``; ``NOTHING`` if never."""
-    return known.history("payments").known("method")
-
-
-def card_dies_us(known: Known) -> Integers:
-    """Instant from which the card on file is dead; ``NOTHING`` if unknown or not by card.
-
-    The expiry last known, unless the method was changed since to one that is no card.
-    """
-    expiry = known.history("payments").known("card_us")
-    by_card = isin(known.once(method), [METHODS.index("card"), NOTHING])
-    return np.where(by_card, expiry, NOTHING)
-
-
-for _code, _method in enumerate(METHODS):
-
-    @feature(
-        f"pays_by_{_method}", f"Pays by {_method.replace('_', ' ')}",
-        zero=f"Is not known to pay by {_method.replace('_', ' ')}", unit="flag", empty=0.0,
-        group="profile",
-    )  # fmt: skip
-    def pays_by(known: Known, code: int = _code) -> Numbers:
-        """Whether the method last known is this one."""
-        return flag(known.once(method) == code)
-
-
-@feature(
-    "days_to_card_expiry", "The card on file expires in {value} [day/days]",
-    zero="The card on file expires today",
-    negative="The card on file expired {value} [day/days] ago",
-    missing="No card with an expiry date on file", unit="whole_days",
-    group="payment_method",
-)  # fmt: skip
-def days_to_card_expiry(known: Known) -> Numbers:
-    """Days from the cutoff to the death of the card, negative after it; NaN without a card."""
-    return known.days_until(known.once(card_dies_us))
-
-
-@feature(
-    "card_expired", "The card on file has expired", zero="No expired card on file", unit="flag",
-    empty=0.0,
-    group="payment_method", monotone=UP,
-)  # fmt: skip
-def card_expired(known: Known) -> Numbers:
-    """Whether the card on file is dead at the cutoff."""
-    dies = known.once(card_dies_us)
-    return flag((dies != NOTHING) & (dies <= known.cutoff_us))
-
-
-@feature(
-    "card_expires_within_<w>", "The card on file has expired or will in the next <span>",
-    zero="No card on file that expires in the next <span>",
-    over="short trend", unit="flag", empty=0.0, group="payment_method",
-)  # fmt: skip
-def card_expires_within(known: Known, w: int) -> Numbers:
-    """Whether the card on file is dead at the cutoff or within the window's length after it."""
-    dies = known.once(card_dies_us)
-    return flag((dies != NOTHING) & (dies <= known.cutoff_us + w * known.clock.period_us))
-
-
-@feature(
-    "card_expires_before_renewal", "The card on file expires before the next renewal",
-    zero="No card on file that expires before the next renewal",
-    unit="flag", empty=0.0, group="payment_method", sources=("payments", "subscriptions"),
-    monotone=UP,
-)  # fmt: skip
-def card_expires_before_renewal(known: Known) -> Numbers:
-    """Whether the card on file is dead at the first renewal of a live subscription."""
-    dies, renews = known.once(card_dies_us), known.once(contracts).renews_us
-    return flag((dies != NOTHING) & (renews != NOTHING) & (dies <= renews))
-
-
-@feature(
-    "days_since_method_update", "The payment method was last updated {value} [day/days] ago",
-    zero="The payment method was updated within the last day",
-    missing="No update of the payment method on record", unit="whole_days", group="payment_method",
-)  # fmt: skip
-def days_since_method_update(known: Known) -> Numbers:
-    """Days from the last update of the payment method to the cutoff; NaN without any."""
-    history = known.history("payments")
-    return known.days_since(
-        history.at(history.last(history["kind"] == KIND["method_updated"]), "event_us")
-    )

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from features.known import Entities, Known
 
 FAMILY = Family("support", log="tickets")
-feature = FAMILY.feature
+load = FAMILY.section("support_load")
+leaving = FAMILY.section("leaving_intent")
+waiting = FAMILY.section("support_waiting")
+quality = FAMILY.section("support_quality")
+tone = FAMILY.section("support_tone")
 UP = (("voluntary", 1),)
 NO_TICKET = "No ticket opened in the last <span>"
 HOUR_US = MICROSECONDS_PER_DAY // 24
@@ -127,7 +131,7 @@ for _topic, _words, _group in (
     ("wish", "a wish for the product", "support_load"),
 ):
 
-    @feature(
+    @FAMILY.feature(
         f"{_topic}_ticket_share_<w>",
         f"[All/{{value}}] of the tickets opened in the last <span> were about {_words}",
         zero=f"No ticket opened in the last <span> was about {_words}", missing=NO_TICKET,
@@ -139,11 +143,11 @@ for _topic, _words, _group in (
         return ratio(log.sum(f"opened_{topic}", w), log.sum("opened", w))
 
 
-@feature(
+@load(
     "phone_ticket_share_<w>",
     "[All/{value}] of the tickets opened in the last <span> came by phone",
-    zero="No ticket opened in the last <span> came by phone", missing=NO_TICKET,
-    over="long", unit="share", group="support_load",
+    zero="No ticket opened in the last <span> came by phone", missing=NO_TICKET, over="long",
+    unit="share",
 )  # fmt: skip
 def phone_share(known: Known, w: int) -> Numbers:
     """Tickets opened by phone over all opened; NaN without tickets."""
@@ -151,30 +155,27 @@ def phone_share(known: Known, w: int) -> Numbers:
     return ratio(log.sum("called", w), log.sum("opened", w))
 
 
-@feature(
-    "tickets_ever", "{value} [ticket/tickets] opened since the start",
-    zero="No ticket ever opened", unit="count", empty=0.0,
-    group="support_load",
+@load(
+    "tickets_ever", "{value} [ticket/tickets] opened since the start", zero="No ticket ever opened",
+    unit="count", empty=0.0,
 )  # fmt: skip
 def tickets_ever(known: Known) -> Numbers:
     """Tickets opened in the whole visible history."""
     return known.log("tickets").sum("opened").astype(np.float64)
 
 
-@feature(
+@load(
     "days_since_last_ticket", "Last opened a ticket {value} [day/days] ago",
     zero="Opened a ticket within the last day", missing="No ticket ever opened", unit="whole_days",
-    group="support_load",
 )  # fmt: skip
 def days_since_last_ticket(known: Known) -> Numbers:
     """Days from the last ticket opened to the cutoff; NaN without any."""
     return known.days_since(known.log("tickets").max("last_us"))
 
 
-@feature(
+@leaving(
     "leaving_phrases_ever", "In all, {value} [message speaks/messages speak] of leaving",
-    zero="No message has ever spoken of leaving", unit="count", empty=0.0,
-    group="leaving_intent", monotone=UP,
+    zero="No message has ever spoken of leaving", unit="count", empty=0.0, monotone=UP,
 )  # fmt: skip
 def leaving_phrases_ever(known: Known) -> Numbers:
     """Messages of the customer with an intent to leave in the whole visible history."""
@@ -184,10 +185,9 @@ def leaving_phrases_ever(known: Known) -> Numbers:
 # What stands open
 
 
-@feature(
+@waiting(
     "tickets_open_now", "{value} [ticket/tickets] open now", zero="No open ticket", unit="count",
-    empty=0.0,
-    group="support_waiting", monotone=UP,
+    empty=0.0, monotone=UP,
 )  # fmt: skip
 def tickets_open_now(known: Known) -> Numbers:
     """Tickets whose last visible change of status is not a solution."""
@@ -195,10 +195,9 @@ def tickets_open_now(known: Known) -> Numbers:
     return state.pairs.count(state.is_open)
 
 
-@feature(
+@waiting(
     "urgent_tickets_open_now", "{value} [ticket/tickets] of high or urgent priority open now",
-    zero="No open ticket of high or urgent priority", unit="count",
-    empty=0.0, group="support_waiting",
+    zero="No open ticket of high or urgent priority", unit="count", empty=0.0,
 )  # fmt: skip
 def urgent_tickets_open_now(known: Known) -> Numbers:
     """Open tickets with a priority of high or urgent."""
@@ -206,10 +205,9 @@ def urgent_tickets_open_now(known: Known) -> Numbers:
     return state.pairs.count(state.is_open & state.urgent)
 
 
-@feature(
+@waiting(
     "tickets_awaiting_first_reply", "{value} open [ticket/tickets] without any reply yet",
-    zero="No open ticket without a reply", unit="count",
-    empty=0.0, group="support_waiting",
+    zero="No open ticket without a reply", unit="count", empty=0.0,
 )  # fmt: skip
 def tickets_awaiting_first_reply(known: Known) -> Numbers:
     """Open tickets with no visible reply by an agent."""
@@ -217,11 +215,9 @@ def tickets_awaiting_first_reply(known: Known) -> Numbers:
     return state.pairs.count(state.is_open & (state.answered_us == NOTHING))
 
 
-@feature(
-    "tickets_awaiting_answer",
-    "{value} open [ticket waits/tickets wait] for our answer",
-    zero="No open ticket waits for our answer", unit="count",
-    empty=0.0, group="support_waiting",
+@waiting(
+    "tickets_awaiting_answer", "{value} open [ticket waits/tickets wait] for our answer",
+    zero="No open ticket waits for our answer", unit="count", empty=0.0,
 )  # fmt: skip
 def tickets_awaiting_answer(known: Known) -> Numbers:
     """Open tickets whose last visible message is the customer's."""
@@ -229,10 +225,9 @@ def tickets_awaiting_answer(known: Known) -> Numbers:
     return state.pairs.count(state.waits_since_us != NOTHING)
 
 
-@feature(
+@waiting(
     "longest_wait_days", "Has waited for our answer for {value}",
-    zero="No open ticket waits for our answer", unit="lasting",
-    empty=0.0, group="support_waiting",
+    zero="No open ticket waits for our answer", unit="lasting", empty=0.0,
 )  # fmt: skip
 def longest_wait_days(known: Known) -> Numbers:
     """Days since the oldest unanswered message of an open ticket; 0 where nobody waits."""
@@ -241,10 +236,9 @@ def longest_wait_days(known: Known) -> Numbers:
     return np.nan_to_num(known.days_since(state.pairs.smallest(state.waits_since_us, waits)))
 
 
-@feature(
-    "oldest_open_ticket_days", "The oldest open ticket is {value} old",
-    zero="No open ticket", unit="lasting",
-    empty=0.0, group="support_waiting",
+@waiting(
+    "oldest_open_ticket_days", "The oldest open ticket is {value} old", zero="No open ticket",
+    unit="lasting", empty=0.0,
 )  # fmt: skip
 def oldest_open_ticket_days(known: Known) -> Numbers:
     """Days since the oldest open ticket was opened; 0 without an open ticket."""
@@ -253,11 +247,11 @@ def oldest_open_ticket_days(known: Known) -> Numbers:
     return np.nan_to_num(known.days_since(state.pairs.smallest(state.opened_us, there)))
 
 
-@feature(
+@quality(
     "unsolved_ticket_share_<w>",
     "[All/{value}] of the tickets opened in the last <span> are unsolved",
-    zero="Every ticket opened in the last <span> is solved", missing=NO_TICKET,
-    over="long", unit="share", group="support_quality",
+    zero="Every ticket opened in the last <span> is solved", missing=NO_TICKET, over="long",
+    unit="share",
 )  # fmt: skip
 def unsolved_share(known: Known, w: int) -> Numbers:
     """Open ones among the tickets opened in the window; NaN without tickets."""
@@ -269,11 +263,11 @@ def unsolved_share(known: Known, w: int) -> Numbers:
 # How well
 
 
-@feature(
+@quality(
     "hours_to_solve_<w>", "Tickets solved in the last <span> took {value} on average",
     zero="Tickets solved in the last <span> took less than an hour",
-    missing="No ticket solved for good in the last <span>",
-    over="short long", unit="hours", group="support_quality", norm="hours_to_solve_<long>",
+    missing="No ticket solved for good in the last <span>", over="short long", unit="hours",
+    norm="hours_to_solve_<long>",
 )  # fmt: skip
 def hours_to_solve(known: Known, w: int) -> Numbers:
     """Mean whole hours from opening to the standing solution in the window; NaN without any."""
@@ -281,11 +275,11 @@ def hours_to_solve(known: Known, w: int) -> Numbers:
     return _mean_hours(known, state, state.solved_us, w)[0]
 
 
-@feature(
+@quality(
     "hours_to_first_reply_<w>", "First replies in the last <span> took {value} on average",
     zero="First replies in the last <span> took less than an hour",
-    missing="No first reply in the last <span>",
-    over="short long", unit="hours", group="support_quality", norm="hours_to_first_reply_<long>",
+    missing="No first reply in the last <span>", over="short long", unit="hours",
+    norm="hours_to_first_reply_<long>",
 )  # fmt: skip
 def hours_to_first_reply(known: Known, w: int) -> Numbers:
     """Mean whole hours from opening to a first reply in the window; NaN without any."""
@@ -293,10 +287,9 @@ def hours_to_first_reply(known: Known, w: int) -> Numbers:
     return _mean_hours(known, state, state.answered_us, w)[0]
 
 
-@feature(
+@quality(
     "most_reopened_ticket", "One ticket was reopened [once/{value} times]",
     zero="No ticket was ever reopened", unit="count", empty=0.0,
-    group="support_quality",
 )  # fmt: skip
 def most_reopened_ticket(known: Known) -> Numbers:
     """Largest number of times that a single ticket was reopened."""
@@ -305,10 +298,10 @@ def most_reopened_ticket(known: Known) -> Numbers:
     return np.maximum(largest, 0).astype(np.float64)
 
 
-@feature(
+@quality(
     "mean_rating_<w>", "Rated support {value} of 5 on average in the last <span>",
-    missing="No rating of support in the last <span>",
-    over="trend long", unit="score", group="support_quality", norm="mean_rating_<long>",
+    missing="No rating of support in the last <span>", over="trend long", unit="score",
+    norm="mean_rating_<long>",
 )  # fmt: skip
 def mean_rating(known: Known, w: int) -> Numbers:
     """Mean of the ratings given; NaN without any."""
@@ -316,9 +309,9 @@ def mean_rating(known: Known, w: int) -> Numbers:
     return ratio(log.sum("score", w), log.sum("rated", w))
 
 
-@feature(
-    "last_rating", "Last rated support {value} of 5",
-    missing="No rating of support on record", unit="score", group="support_quality",
+@quality(
+    "last_rating", "Last rated support {value} of 5", missing="No rating of support on record",
+    unit="score",
 )  # fmt: skip
 def last_rating(known: Known) -> Numbers:
     """Score of the newest visible rating; NaN without any."""
@@ -327,11 +320,11 @@ def last_rating(known: Known) -> Numbers:
     return np.where(score == NOTHING, np.nan, score)
 
 
-@feature(
+@quality(
     "replies_per_ticket_<w>",
     "{value} [reply/replies] of the customer for each ticket in the last <span>",
-    zero="No reply of the customer in the last <span>", missing=NO_TICKET,
-    over="long", unit="ratio", group="support_quality",
+    zero="No reply of the customer in the last <span>", missing=NO_TICKET, over="long",
+    unit="ratio",
 )  # fmt: skip
 def replies_per_ticket(known: Known, w: int) -> Numbers:
     """Replies of the customer over tickets opened; NaN without tickets."""
@@ -339,11 +332,10 @@ def replies_per_ticket(known: Known, w: int) -> Numbers:
     return ratio(log.sum("customer_replies", w), log.sum("opened", w))
 
 
-@feature(
-    "tickets_per_active_day_<w>",
-    "{value} [ticket/tickets] for each active day in the last <span>",
-    zero=NO_TICKET, missing="No active day in the last <span>",
-    over="long", unit="ratio", group="support_load", sources=("tickets", "usage"),
+@load(
+    "tickets_per_active_day_<w>", "{value} [ticket/tickets] for each active day in the last <span>",
+    zero=NO_TICKET, missing="No active day in the last <span>", over="long", unit="ratio",
+    sources=("tickets", "usage"),
 )  # fmt: skip
 def tickets_per_active_day(known: Known, w: int) -> Numbers:
     """Tickets opened over active days; NaN without use."""
@@ -355,10 +347,10 @@ def tickets_per_active_day(known: Known, w: int) -> Numbers:
 # Surveys
 
 
-@feature(
+@tone(
     "last_nps", "Last answered {value} of 10 when asked whether to recommend the product",
     missing="No answer on record whether to recommend the product", unit="score",
-    group="support_tone", sources=("surveys",),
+    sources=("surveys",),
 )  # fmt: skip
 def last_nps(known: Known) -> Numbers:
     """Mean score of the newest visible period with an answer to the NPS question; NaN without."""
@@ -367,10 +359,10 @@ def last_nps(known: Known) -> Numbers:
     return ratio(log.at(row, "nps_score", 0), log.at(row, "nps", 0))
 
 
-@feature(
+@tone(
     "mean_csat_<w>", "Rated satisfaction {value} of 5 on average in the last <span>",
-    missing="No rating of satisfaction in the last <span>", over="long",
-    unit="score", group="support_tone", sources=("surveys",),
+    missing="No rating of satisfaction in the last <span>", over="long", unit="score",
+    sources=("surveys",),
 )  # fmt: skip
 def mean_csat(known: Known, w: int) -> Numbers:
     """Mean of the satisfaction scores; NaN without any."""
@@ -378,10 +370,10 @@ def mean_csat(known: Known, w: int) -> Numbers:
     return ratio(log.sum("csat_score", w), log.sum("csat", w))
 
 
-@feature(
+@tone(
     "surveys_answered_<w>", "{value} [survey/surveys] answered in the last <span>",
-    zero="No survey answered in the last <span>", over="long",
-    unit="count", empty=0.0, group="support_tone", sources=("surveys",),
+    zero="No survey answered in the last <span>", over="long", unit="count", empty=0.0,
+    sources=("surveys",),
 )  # fmt: skip
 def surveys_answered(known: Known, w: int) -> Numbers:
     """Answers to any survey."""

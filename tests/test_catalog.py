@@ -202,3 +202,15 @@ def test_a_family_collects_what_is_declared_in_it():
     assert (feature.name, feature.sources, arguments) == ("x_4w", ("usage",), (4,))
     assert isinstance(feature, Feature)
     assert x(None, 3) == (None, 3)
+
+
+def test_a_section_says_once_what_its_features_have_in_common():
+    family = Family("engagement", log="usage")
+    first = family.section("onboarding", sources=("usage", "customers"))
+
+    @first("x", "{value} x", unit="count")
+    def x(known):
+        return known
+
+    ((feature, _),) = family.declarations[0].expand(SETTINGS, Clock())
+    assert (feature.group, feature.sources) == ("onboarding", ("usage", "customers"))
