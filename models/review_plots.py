@@ -1,4 +1,4 @@
-"""Pictures of a model for its reviewers: lists of any length, risks, SHAP values, drift."""
+"""Pictures for reviewers of a model: lists of any length, risks, SHAP values, drift, cohorts."""
 
 from __future__ import annotations
 
@@ -284,4 +284,30 @@ def drift_picture(indices: Mapping[str, float], path: Path, most: int = 20) -> N
         panel.annotate(said, (limit, 0), xytext=(3, 2), textcoords="offset points", fontsize=9)
     panel.tick_params(labelsize=9)
     panel.set_xlabel("population stability index, training against the newest cutoff")
+    _save(figure, path)
+
+
+def cohort_picture(retention: pd.DataFrame, path: Path) -> None:
+    """Draw the share kept by age, a line per cohort: the newer, the darker.
+
+    Parameters
+    ----------
+    retention
+        Share still there (NaN where too few were observed that long): index age in months, one
+        column per cohort. A cohort of which no share is known is not drawn.
+    path
+        PNG file to write.
+    """
+    figure = _figure(4.2)
+    panel = figure.subplots()
+    known = retention.dropna(axis="columns", how="all")
+    shades = mpl.colormaps["viridis_r"](np.linspace(0.1, 1, known.shape[1]))
+    for shade, name in zip(shades, known.columns, strict=True):
+        panel.plot([0, *known.index], [1.0, *known[name]], color=shade, marker=".", label=name)
+    panel.set_xlabel("months since the customer started")
+    panel.set_ylabel("share still there")
+    panel.set_ylim(0, 1.02)
+    _percent(panel.yaxis)
+    if known.shape[1]:
+        panel.legend(title="started in", frameon=False, fontsize=8, ncols=2)
     _save(figure, path)

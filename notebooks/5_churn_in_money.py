@@ -11,10 +11,14 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from data.contracts import CAUSES
+from data.invoices import failed_invoices
+from pipelines.load import newest_cutoff
 from pipelines.params import load_params
-from pipelines.paths import CLEAN, SCORES, SNAPSHOTS
-from retention.cohorts import cohort_curves
+from pipelines.paths import CLEAN, SCORES, SNAPSHOTS, tables_in
+from pipelines.score import churn_overview
+from retention.cohorts import retention_table
 from retention.language import ENGLISH
+from retention.recovery import SETTLE_DAYS, settled_invoices
 
 if not Path("params.yaml").exists():  # Jupyter starts beside the notebook
     os.chdir("..")
@@ -23,36 +27,40 @@ params = load_params()
 currency, horizons = params.ingest.currency, params.labels
 snapshots = pd.read_parquet(SNAPSHOTS / "snapshots.parquet")
 lifetimes = pd.read_parquet(SNAPSHOTS / "lifetimes.parquet")
-as_of = snapshots["cutoff"].max()
+as_of = newest_cutoff(params.clock)
+# The overview that the retention team opens, as numbers.
+with params.engine.open_duckdb() as engine:
+    logs = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
+    churn = churn_overview(params, lifetimes, logs, as_of, engine)
+    failed = failed_invoices(logs["payments"], params.clock.cutoff_us(as_of), engine)
 
 # %% [markdown]
 # ## Cohorts: of those who started together, how many are still there
 #
-# Kaplan-Meier curves: customers who are still there count until now, and no longer.
+# Kaplan-Meier estimates: customers who are still there count until now, and no longer. Where fewer
+# than 20 were observed that long nothing is said.
 
 # %%
-curves = cohort_curves(lifetimes, as_of)
-curves.plot(
+cohorts = retention_table(churn.cohorts)
+cohorts.plot(
     figsize=(10, 4.5),
     ylim=(0, 1.02),
     colormap="viridis_r",
-    title="share still there, by half-year of start",
+    marker=".",
+    title="share still there, by quarter of start",
 )
 plt.ylabel("share")
 # %%
-curves.loc[[month for month in (1, 3, 6, 12, 24) if month in curves.index]].round(3)
+cohorts.round(3)
 
 # %% [markdown]
 # ## MRR lost, month by month and by cause
 #
-# What a customer paid is taken from the last snapshot before the stop.
+# What a customer paid is taken from the first day of the month.
 
 # %%
-last_mrr = snapshots.sort_values("cutoff").groupby("customer_id")["mrr"].last()
-left = lifetimes[lifetimes["cause"].isin(CAUSES)].assign(
-    mrr=lambda rows: rows["customer_id"].map(last_mrr)
-)
-lost = left.groupby([pd.Grouper(key="stopped_at", freq="MS"), "cause"])["mrr"].sum().unstack() / 100
+lost = churn.months.set_index("month")[[f"{cause}_mrr" for cause in CAUSES]] / 100
+lost.columns = list(CAUSES)
 lost.plot.bar(stacked=True, figsize=(11, 4), width=0.85, title=f"MRR lost a month, {currency}")
 plt.gca().set_xticks(
     range(0, len(lost), 3), [f"{month:%Y-%m}" for month in lost.index[::3]], rotation=45
@@ -108,25 +116,31 @@ plt.xlabel("customers, those with most at stake first")
 # An invoice fails at its first attempt, is tried again, and is paid after all, or not.
 
 # %%
-payments = pd.read_parquet(CLEAN / "payments.parquet")
-failed = payments[payments["kind"] == "failed"].sort_values("event_at")
-first_failure = failed.groupby("invoice_id").first()
-paid = payments[payments["kind"] == "succeeded"].groupby("invoice_id")["event_at"].min()
-dunning = first_failure[["event_at", "amount", "decline_code", "method"]].assign(paid_at=paid)
-settled = dunning[dunning["event_at"] < as_of - pd.Timedelta(days=60)]
-recovered = settled["paid_at"].notna()
-f"{len(settled):,} invoices failed and had 60 days: {recovered.mean():.0%} were paid after all, {ENGLISH.money(settled.loc[~recovered, 'amount'].sum(), currency)} were not"
+recent = churn.recent_recovery
+f"Of {recent.failed:,} invoices that failed in the last 12 complete months {recent.rate:.0%} were paid within {SETTLE_DAYS} days, {ENGLISH.money(recent.amount - recent.recovered_amount, currency)} were not"
 
 # %%
-settled.assign(recovered=recovered).groupby("decline_code").agg(
+rates = pd.Series({month: recovery.rate for month, recovery in churn.recovery})
+rates.plot(
+    figsize=(10, 3.5),
+    ylim=(0, 1.02),
+    title=f"share of failed invoices paid within {SETTLE_DAYS} days, by month",
+)
+
+# %%
+settled = settled_invoices(failed, churn.as_of)
+payments = pd.read_parquet(CLEAN / "payments.parquet")
+attempts = payments[payments["kind"] == "failed"].sort_values("event_at")
+codes = attempts.groupby("invoice_id")["decline_code"].first()
+settled.groupby(settled["invoice_id"].map(codes)).agg(
     invoices=("amount", "size"), recovered=("recovered", "mean")
 ).sort_values("invoices", ascending=False).round(3)
 
 # %%
-days = (settled["paid_at"] - settled["event_at"]).dt.total_seconds() / 86400
+days = (settled["paid_at"] - settled["failed_at"]).dt.total_seconds() / 86400
 days.dropna().clip(upper=40).plot.hist(
     bins=40, figsize=(9, 3.5), title="days from the first failure to the payment"
 )
 # %%
-failures = failed.groupby([pd.Grouper(key="event_at", freq="MS"), "method"]).size().unstack()
+failures = attempts.groupby([pd.Grouper(key="event_at", freq="MS"), "method"]).size().unstack()
 failures.plot(figsize=(10, 3.5), title="failed attempts a month, by method")

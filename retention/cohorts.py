@@ -1,93 +1,103 @@
-"""Cohorts: of those who signed up together, how many are still there after so many months."""
+"""Cohorts: of the customers who started together, the share still there by age."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from retention.kaplan_meier import ages, kaplan_meier
+from data.snapshots import DAYS_PER_MONTH
+from retention.kaplan_meier import MIN_AT_RISK, ages, kaplan_meier
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import datetime as dt
+    from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from retention.kaplan_meier import Curve
+
+# A customer lost within this many days of the start is lost early.
+EARLY_DAYS: Final = 90
+# Ages in months at which the retention of a cohort is read.
+AGES: Final = (1, 2, 3, 6, 9, 12, 18, 24, 30)
 
 
-def share_kept(
-    months: NDArray[np.float64], churned: NDArray[np.bool_], at: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Kaplan-Meier share (see ``kaplan_meier``) that is still there just after each of some ages.
+@dataclass(frozen=True)
+class Cohort:
+    """Customers who started in one quarter, and how they stayed.
 
     Parameters
     ----------
-    months
-        (n,) from start to churn or to the end of observation.
-    churned
-        (n,) whether it ended in churn; else it is censored.
-    at
-        (k,) ages in months.
-
-    Returns
-    -------
-    ndarray
-        float64 (k,); NaN beyond the longest observation.
+    quarter
+        First day of the quarter.
+    customers
+        How many started in it.
+    retention
+        Kaplan-Meier share still there at each of ``AGES``, months; NaN where fewer than
+        ``MIN_AT_RISK`` were observed that long.
+    early_churn
+        Share lost within ``EARLY_DAYS``, 1 - Kaplan-Meier; NaN likewise.
     """
-    curve = kaplan_meier(months, churned)
-    observed = at <= curve.times.max(initial=-np.inf)
-    return np.where(observed, [curve.at(age) for age in at], np.nan)
+
+    quarter: dt.date
+    customers: int
+    retention: tuple[float, ...]
+    early_churn: float
 
 
-def cohort_curves(lifetimes: pd.DataFrame, as_of: pd.Timestamp, months: int = 24) -> pd.DataFrame:
-    """Share kept by age, a column for each half-year of sign-ups.
+def cohorts(lifetimes: pd.DataFrame, as_of: dt.datetime) -> tuple[Cohort, ...]:
+    """Follow the customers of each quarter from their start.
 
     Parameters
     ----------
     lifetimes
-        A row a lifetime: ``started_at``, ``stopped_at`` (null: still there) and ``cause``. An end
-        without a cause of churn, such as a contract that ran out, is censored.
+        One row per lifetime: ``customer_id, started_at, stopped_at`` (null: still there) and
+        ``cause``. The first lifetime of a customer counts, if it had started by ``as_of``.
     as_of
-        End of observation.
-    months
-        Oldest age.
+        End of observation, UTC.
+
+    Returns
+    -------
+    tuple of Cohort
+        Oldest first. Retention is the Kaplan-Meier estimate (Kaplan and Meier, 1958); customers
+        still there and contracts that ran out are censored.
+    """
+    begun = lifetimes[lifetimes["started_at"] <= as_of]
+    first = begun.sort_values(["customer_id", "started_at"]).drop_duplicates("customer_id")
+    quarter = first["started_at"].dt.tz_convert(None).dt.to_period("Q")
+    by_quarter = []
+    for name, members in first.groupby(quarter):
+        curve = kaplan_meier(*ages(members, as_of))
+
+        def kept(age: float, curve: Curve = curve) -> float:
+            return curve.at(age) if curve.at_risk_at(age) >= MIN_AT_RISK else np.nan
+
+        by_quarter.append(
+            Cohort(
+                quarter=name.start_time.date(),
+                customers=len(members),
+                retention=tuple(kept(age) for age in AGES),
+                early_churn=1.0 - kept(EARLY_DAYS / DAYS_PER_MONTH),
+            )
+        )
+    return tuple(by_quarter)
+
+
+def retention_table(cohorts: Sequence[Cohort]) -> pd.DataFrame:
+    """Retention of cohorts as a table, one column per quarter.
 
     Returns
     -------
     DataFrame
-        Index ``month`` from 0, columns such as ``2023 H1``; NaN where a cohort is not that old.
+        float64, index ``month`` (``AGES``), columns such as ``2023 Q1`` in the order of
+        ``cohorts``; NaN as in ``Cohort.retention``.
     """
-    months_lived, churned = ages(lifetimes, as_of)
-    start = lifetimes["started_at"].dt
-    half = start.year.astype(str) + " H" + np.where(start.month <= 6, "1", "2")
-    at = np.arange(months + 1, dtype=np.float64)
-    curves = {
-        name: share_kept(months_lived[rows].to_numpy(), churned[rows].to_numpy(dtype=bool), at)
-        for name, rows in half.groupby(half).groups.items()
-    }
-    return pd.DataFrame(curves, index=pd.Index(at.astype(int), name="month"))
-
-
-def cohort_picture(curves: pd.DataFrame, path: Path) -> None:
-    """Draw the share kept by age, a line a cohort: the newer, the darker.
-
-    Parameters
-    ----------
-    curves
-        From ``cohort_curves``.
-    path
-        PNG file to write.
-    """
-    figure = Figure(figsize=(8, 4.2), dpi=100, layout="constrained")
-    panel = figure.subplots()
-    shades = mpl.colormaps["viridis_r"](np.linspace(0.1, 1, max(curves.shape[1], 1)))
-    for shade, name in zip(shades, curves.columns, strict=True):
-        panel.plot(curves.index, curves[name], color=shade, label=name)
-    panel.set_xlabel("months since the customer started")
-    panel.set_ylabel("share still there")
-    panel.set_ylim(0, 1.02)
-    panel.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1))
-    panel.legend(title="started in", frameon=False, fontsize=9)
-    figure.savefig(path, metadata={"Software": None})
+    return pd.DataFrame(
+        {
+            f"{cohort.quarter.year} Q{(cohort.quarter.month + 2) // 3}": cohort.retention
+            for cohort in cohorts
+        },
+        index=pd.Index(AGES, name="month"),
+        dtype=np.float64,
+    )

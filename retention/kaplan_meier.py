@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import ArrayLike, NDArray
+
+# Fewer customers at risk say nothing about a share.
+MIN_AT_RISK: Final = 20
 
 
 @dataclass(frozen=True)
@@ -89,27 +92,31 @@ def kaplan_meier(duration: NDArray[np.float64], event: NDArray[np.bool_]) -> Cur
     return Curve(times, survival, at_risk)
 
 
-def ages(lifetimes: pd.DataFrame, as_of: dt.datetime) -> tuple[pd.Series, pd.Series]:
-    """How old lifetimes grew, and how they ended.
+def ages(
+    lifetimes: pd.DataFrame, as_of: dt.datetime
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return how old lifetimes grew, and whether they ended in churn.
 
     Parameters
     ----------
     lifetimes
-        A row a lifetime: ``started_at``, ``stopped_at`` (null: still there) and ``cause``.
+        One row per lifetime: ``started_at``, ``stopped_at`` (null: still there) and ``cause``.
     as_of
         End of observation, UTC.
 
     Returns
     -------
     months
-        From the start to the stop or to the end of observation.
+        float64 (n,) from the start to the stop or to the end of observation.
     churned
-        Whether it stopped by a cause of churn; a contract that ran out is censored.
+        bool (n,) whether it had stopped by then for a cause of churn; a contract that ran out is
+        censored.
     """
-    stopped = lifetimes["stopped_at"].fillna(as_of)
-    stopped = stopped.where(stopped < as_of, as_of)
-    days = (stopped - lifetimes["started_at"]).dt.total_seconds() / 86400
-    return days / DAYS_PER_MONTH, lifetimes["cause"].isin(CAUSES)
+    stopped = (lifetimes["stopped_at"] <= as_of).to_numpy(dtype=bool)
+    until = lifetimes["stopped_at"].where(stopped, as_of)
+    days = (until - lifetimes["started_at"]).dt.total_seconds().to_numpy(dtype=np.float64) / 86400
+    churned = stopped & lifetimes["cause"].isin(CAUSES).to_numpy(dtype=bool)
+    return days / DAYS_PER_MONTH, churned
 
 
 def restricted_mean(duration: NDArray[np.float64], event: NDArray[np.bool_], limit: float) -> float:
@@ -134,7 +141,7 @@ def restricted_mean(duration: NDArray[np.float64], event: NDArray[np.bool_], lim
 
 
 def months_kept(
-    plan: ArrayLike, duration: ArrayLike, event: ArrayLike, limit: float, fewest: int = 50
+    plan: ArrayLike, duration: ArrayLike, event: ArrayLike, limit: float, min_customers: int = 50
 ) -> MonthsKept:
     """Expected months kept by plan, at most ``limit``.
 
@@ -145,7 +152,7 @@ def months_kept(
         from activation to churn or to the cutoff, and whether it was churn.
     limit
         Most months counted.
-    fewest
+    min_customers
         A plan with fewer customers has no curve of its own and takes the pooled one.
     """
     customers = pd.DataFrame(
@@ -160,6 +167,8 @@ def months_kept(
         return restricted_mean(of["duration"].to_numpy(), of["event"].to_numpy(), limit)
 
     by_plan = {
-        str(name): mean(group) for name, group in customers.groupby("plan") if len(group) >= fewest
+        str(name): mean(group)
+        for name, group in customers.groupby("plan")
+        if len(group) >= min_customers
     }
     return MonthsKept(by_plan, mean(customers))

@@ -18,8 +18,9 @@ from data.asof import last_before, taken
 from data.clock import EPOCH
 from data.contracts import CAUSES
 from data.lifetimes import LIVE_KINDS, STOP_KINDS, UNKNOWN, kind_codes
-from data.snapshots import DAYS_PER_MONTH
-from retention.kaplan_meier import kaplan_meier, restricted_mean
+from retention.cohorts import cohorts
+from retention.kaplan_meier import MIN_AT_RISK, ages, kaplan_meier, restricted_mean
+from retention.recovery import Recovery, recovery_by_month
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,22 +28,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from data.lifetimes import SubscriptionEvents
+    from retention.cohorts import Cohort
     from retention.kaplan_meier import Curve
 
-# What is averaged "lately": the last so many complete months.
+# Complete months that recent figures are averaged over.
 RECENT_MONTHS: Final = 12
-# A failed invoice has so many days to be paid after all, then it counts as lost.
-SETTLE_DAYS: Final = 28
-# Lost before that many days after the start is early.
-EARLY_DAYS: Final = 90
-# Ages in months at which the retention of a cohort is read.
-AGES: Final = (1, 2, 3, 6, 9, 12, 18, 24, 30)
-# Lifetimes count up to so many months: further out few were ever observed.
+# Lifetimes count up to this many months: further out few were ever observed.
 LIFETIME_MONTHS: Final = 36
-# Segments and plans shown, the largest first; a column with more is no grouping for the eye.
+# Segments and plans shown, the largest first: a column with more has too many groups to read.
 MOST_GROUPS: Final = 20
-# Fewer customers at risk say nothing about a share.
-FEWEST: Final = 20
 
 
 @dataclass(frozen=True)
@@ -70,31 +64,8 @@ class Revenue:
 
 
 @dataclass(frozen=True)
-class Cohort:
-    """Customers who started in one quarter, and how they stayed.
-
-    Parameters
-    ----------
-    quarter
-        First day of the quarter.
-    customers
-        How many started in it.
-    retention
-        Kaplan-Meier share still there at each of ``AGES``, months; NaN where fewer than ``FEWEST``
-        were observed that long.
-    early_churn
-        Share lost within ``EARLY_DAYS``, 1 - Kaplan-Meier; NaN likewise.
-    """
-
-    quarter: dt.date
-    customers: int
-    retention: tuple[float, ...]
-    early_churn: float
-
-
-@dataclass(frozen=True)
 class Group:
-    """A segment, a plan, or everybody (``name`` None).
+    """A segment, a plan, or all customers (``name`` None).
 
     Parameters
     ----------
@@ -106,7 +77,7 @@ class Group:
         Of these, lost in their month, by cause in the order of ``CAUSES``.
     lifetime
         Mean months from start to churn within ``LIFETIME_MONTHS`` (restricted mean of
-        Kaplan-Meier); NaN of fewer than ``FEWEST``.
+        Kaplan-Meier); NaN of fewer than ``MIN_AT_RISK``.
     margin
         Share of revenue that remains after its direct costs.
     """
@@ -135,25 +106,6 @@ class Group:
     def lifetime_value(self) -> float:
         """Expected gross profit of a new customer, minor units: ARPU x margin x lifetime."""
         return self.arpu * self.margin * self.lifetime
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """Invoices whose payment failed, and those paid after all within ``SETTLE_DAYS``.
-
-    ``failed`` and ``recovered`` count invoices; ``amount`` and ``recovered_amount`` are minor
-    units.
-    """
-
-    failed: int
-    recovered: int
-    amount: int
-    recovered_amount: int
-
-    @property
-    def rate(self) -> float:
-        """Share of the failed invoices recovered; NaN of none."""
-        return self.recovered / self.failed if self.failed else float("nan")
 
 
 @dataclass(frozen=True)
@@ -191,7 +143,7 @@ class Overview:
     cohorts
         By quarter of the start, oldest first.
     curves
-        Kaplan-Meier curve by plan, months; of plans with at least ``FEWEST`` customers.
+        Kaplan-Meier curve by plan, months; of plans with at least ``MIN_AT_RISK`` customers.
     recovery
         (first day of the month of the first failure, its invoices), oldest first; empty without a
         payments log.
@@ -248,43 +200,43 @@ def overview(
     """
     revenue = records.revenue
     spells = _spells(records.lifetimes, records.customers, as_of)
-    starts = month_starts(spells["start"].min(), as_of, months)
+    starts = month_starts(spells["started_at"].min(), as_of, months)
     now = spells[spells["cause"] == ""]
     first = spells.drop_duplicates("customer")
     mrr = None if revenue is None else revenue.of(now["customer"].to_numpy(), _us(as_of))
 
     def group(name: str | None, column: str = "segment") -> Group:
-        def mine(frame: pd.DataFrame) -> NDArray[np.bool_]:
+        def members(frame: pd.DataFrame) -> NDArray[np.bool_]:
             everyone = np.ones(len(frame), dtype=bool)
             return everyone if name is None else (frame[column] == name).to_numpy(dtype=bool)
 
-        lately = churn_by_month(spells[mine(spells)], None, starts[-RECENT_MONTHS - 1 :])
-        known = first[mine(first)]
+        recent = churn_by_month(spells[members(spells)], None, starts[-RECENT_MONTHS - 1 :])
+        known = first[members(first)]
         return Group(
             name=name,
-            customers=int(mine(now).sum()),
-            mrr=None if mrr is None else int(mrr[mine(now)].sum()),
-            at_risk=int(lately["customers"].sum()),
-            churned=(int(lately["voluntary"].sum()), int(lately["involuntary"].sum())),
-            lifetime=restricted_mean(*_ages(known), LIFETIME_MONTHS)
-            if len(known) >= FEWEST
+            customers=int(members(now).sum()),
+            mrr=None if mrr is None else int(mrr[members(now)].sum()),
+            at_risk=int(recent["customers"].sum()),
+            churned=(int(recent["voluntary"].sum()), int(recent["involuntary"].sum())),
+            lifetime=restricted_mean(*ages(known, as_of), LIFETIME_MONTHS)
+            if len(known) >= MIN_AT_RISK
             else np.nan,
             margin=margin,
         )
 
     def groups(column: str) -> tuple[Group, ...]:
         names = spells[column].value_counts().index[:MOST_GROUPS]
-        found = [group(name, column) for name in sorted(names)]
-        return tuple(sorted(found, key=lambda item: -item.customers))
+        by_name = [group(name, column) for name in sorted(names)]
+        return tuple(sorted(by_name, key=lambda item: -item.customers))
 
     sizes = first["plan"].value_counts()
     return Overview(
         as_of=as_of,
         months=churn_by_month(spells, revenue, starts),
-        cohorts=cohorts(first),
+        cohorts=cohorts(records.lifetimes, as_of),
         curves={
-            plan: kaplan_meier(*_ages(first[first["plan"] == plan]))
-            for plan in sorted(sizes[sizes >= FEWEST].index)
+            plan: kaplan_meier(*ages(first[first["plan"] == plan], as_of))
+            for plan in sorted(sizes[sizes >= MIN_AT_RISK].index)
         },
         recovery=()
         if records.failed_invoices is None
@@ -302,7 +254,7 @@ def month_starts(first: dt.datetime, as_of: dt.datetime, months: int) -> list[dt
     Parameters
     ----------
     first
-        Months before the first whole one after this instant are not looked at.
+        Months before the first whole one after this instant are left out.
     as_of
         Newest cutoff; the month that it cuts is not complete.
     months
@@ -319,17 +271,17 @@ def month_starts(first: dt.datetime, as_of: dt.datetime, months: int) -> list[dt
 def churn_by_month(
     spells: pd.DataFrame, revenue: Revenue | None, starts: Sequence[dt.datetime]
 ) -> pd.DataFrame:
-    """Count, of those who were customers at the start of each month, who was lost in it, and why.
+    """Count the customers at the start of each month, and those lost in it by cause.
 
     Logo churn of a month = lost in it / customers at its start; gross MRR churn = the MRR that
-    those lost had at its start / MRR of all at its start (no expansion is set against it). Who
-    starts and leaves within one month is in neither. A contract that ran out (``ended``) is no
-    churn.
+    those lost had at its start / MRR of all at its start (no expansion is set against it). A
+    customer who starts and leaves within one month is in neither. A contract that ran out
+    (``ended``) is not churn.
 
     Parameters
     ----------
     spells
-        ``customer`` (number), ``start, stop`` (UTC), ``cause``; empty while a customer.
+        ``customer`` (number), ``started_at, stopped_at`` (UTC), ``cause``; empty while a customer.
     revenue
         MRR of customers; None if unknown.
     starts
@@ -343,78 +295,21 @@ def churn_by_month(
     """
     rows = []
     for begin, end in pairwise(starts):
-        there = spells[(spells["start"] <= begin) & (spells["stop"] > begin)]
-        numbers = there["customer"].to_numpy(dtype=np.int64)
-        zero = np.zeros(len(there), dtype=np.int64)
+        at_start = spells[(spells["started_at"] <= begin) & (spells["stopped_at"] > begin)]
+        numbers = at_start["customer"].to_numpy(dtype=np.int64)
+        zero = np.zeros(len(at_start), dtype=np.int64)
         mrr = zero if revenue is None else revenue.of(numbers, _us(begin))
         lost = {
-            cause: ((there["stop"] <= end) & (there["cause"] == cause)).to_numpy()
+            cause: ((at_start["stopped_at"] <= end) & (at_start["cause"] == cause)).to_numpy()
             for cause in (*CAUSES, "ended")
         }
-        row: dict[str, Any] = {"month": begin.date(), "customers": len(there)}
+        row: dict[str, Any] = {"month": begin.date(), "customers": len(at_start)}
         row |= {cause: int(mask.sum()) for cause, mask in lost.items()}
         row |= {"mrr": int(mrr.sum())}
         row |= {f"{cause}_mrr": int(mrr[lost[cause]].sum()) for cause in CAUSES}
         rows.append(row)
     money = ["mrr", *(f"{cause}_mrr" for cause in CAUSES)]
     return pd.DataFrame(rows, columns=["month", "customers", *CAUSES, "ended", *money])
-
-
-def cohorts(spells: pd.DataFrame) -> tuple[Cohort, ...]:
-    """Follow the customers of each quarter from their start.
-
-    Parameters
-    ----------
-    spells
-        The first spell of each customer: ``start, stop, cause``.
-
-    Returns
-    -------
-    tuple of Cohort
-        Retention is the Kaplan-Meier estimate (Kaplan and Meier, 1958); customers still there and
-        contracts that ran out are censored.
-    """
-    quarter = spells["start"].dt.tz_convert(None).dt.to_period("Q")
-    found = []
-    for name, members in spells.groupby(quarter):
-        curve = kaplan_meier(*_ages(members))
-        at = [curve.at(age) if curve.at_risk_at(age) >= FEWEST else np.nan for age in AGES]
-        early = EARLY_DAYS / DAYS_PER_MONTH
-        lost = 1.0 - curve.at(early) if curve.at_risk_at(early) >= FEWEST else np.nan
-        found.append(Cohort(name.start_time.date(), len(members), tuple(at), lost))
-    return tuple(found)
-
-
-def recovery_by_month(
-    failed: pd.DataFrame, as_of: dt.datetime, starts: Sequence[dt.datetime]
-) -> tuple[tuple[dt.date, Recovery], ...]:
-    """Count the invoices that failed in each month, and those paid after all.
-
-    Recovery rate = paid within ``SETTLE_DAYS`` of the first failure / all that failed. Only
-    invoices count whose ``SETTLE_DAYS`` have passed: each is followed for the same time, whatever
-    became of it.
-
-    Parameters
-    ----------
-    failed
-        See ``data.invoices.failed_invoices``.
-    as_of
-        Newest cutoff, UTC.
-    starts
-        Bounds of the months.
-    """
-    settle = pd.Timedelta(days=SETTLE_DAYS)
-    settled = failed[failed["failed_at"] + settle <= as_of]
-    paid = (settled["paid_at"] - settled["failed_at"] <= settle).to_numpy(dtype=bool)
-    found = []
-    for begin, end in pairwise(starts):
-        mine = ((settled["failed_at"] >= begin) & (settled["failed_at"] < end)).to_numpy(dtype=bool)
-        amount = settled["amount"].to_numpy(dtype=np.int64)
-        counts = int(mine.sum()), int((mine & paid).sum())
-        sums = int(amount[mine].sum()), int(amount[mine & paid].sum())
-        if counts[0]:
-            found.append((begin.date(), Recovery(*counts, *sums)))
-    return tuple(found)
 
 
 def revenue_steps(events: SubscriptionEvents) -> Revenue:
@@ -448,18 +343,18 @@ def revenue_steps(events: SubscriptionEvents) -> Revenue:
     steps = pd.concat([frame[["customer", "at"]], state - before], axis=1)
     steps = steps.groupby(["customer", "at"], as_index=False).sum()
     total = steps.groupby("customer")[["live", "mrr"]].cumsum()
-    there = (total["live"] > 0).to_numpy()
+    live = (total["live"] > 0).to_numpy()
     return Revenue(
-        steps["customer"].to_numpy(dtype=np.int64)[there],
-        steps["at"].to_numpy(dtype=np.int64)[there],
-        total["mrr"].to_numpy(dtype=np.int64)[there],
+        steps["customer"].to_numpy(dtype=np.int64)[live],
+        steps["at"].to_numpy(dtype=np.int64)[live],
+        total["mrr"].to_numpy(dtype=np.int64)[live],
     )
 
 
 def _spells(lifetimes: pd.DataFrame, customers: pd.DataFrame, as_of: dt.datetime) -> pd.DataFrame:
-    """Return lifetimes as ``customer`` (number), ``start, stop, cause, plan, segment``, as of then.
+    """Return lifetimes, with ``customer`` (number) and ``segment``, as they were at ``as_of``.
 
-    Who is still there, or was still there as of then, stops ``as_of`` without a cause.
+    The lifetime of a customer who was still there stops at ``as_of`` without a cause.
     """
     spells = lifetimes[lifetimes["started_at"] <= as_of].sort_values(["customer_id", "started_at"])
     left = (spells["stopped_at"] <= as_of).to_numpy(dtype=bool)
@@ -467,19 +362,13 @@ def _spells(lifetimes: pd.DataFrame, customers: pd.DataFrame, as_of: dt.datetime
     return pd.DataFrame(
         {
             "customer": number.astype(np.int64),
-            "start": spells["started_at"].to_numpy(),
-            "stop": spells["stopped_at"].where(left, as_of).to_numpy(),
+            "started_at": spells["started_at"].to_numpy(),
+            "stopped_at": spells["stopped_at"].where(left, as_of).to_numpy(),
             "cause": spells["cause"].where(left, "").fillna("").to_numpy(dtype=object),
             "plan": spells["plan"].to_numpy(dtype=object),
             "segment": customers["segment"].to_numpy(dtype=object)[number],
         }
     )
-
-
-def _ages(spells: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Months from start to stop, and whether that was churn."""
-    days = (spells["stop"] - spells["start"]).dt.total_seconds().to_numpy() / 86400
-    return days / DAYS_PER_MONTH, spells["cause"].isin(CAUSES).to_numpy(dtype=bool)
 
 
 def _us(instant: dt.datetime) -> int:

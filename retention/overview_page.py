@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from data.atomic import write_text
 from data.contracts import CAUSES
-from retention import charts, overview
+from retention import charts
 from retention.charts import Box, Chart, Mark
+from retention.cohorts import AGES, EARLY_DAYS
 from retention.html import document
+from retention.kaplan_meier import MIN_AT_RISK
 from retention.language import LANGUAGES
+from retention.overview import LIFETIME_MONTHS
+from retention.recovery import SETTLE_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,69 +29,69 @@ _BOX: Final = Box(width=560.0, height=230.0, left=52.0, right=12.0, bottom=24.0)
 # Curves have their names at their ends.
 _CURVES: Final = Box(width=560.0, height=260.0, left=52.0, right=96.0, bottom=24.0)
 _LABEL_HEIGHT: Final = 18.0
-# More curves than colours that anyone tells apart are not drawn.
+# More curves than colours that can be distinguished are not drawn.
 _MOST_CURVES: Final = 6
 
 
-def write_overview(found: Overview, path: Path) -> None:
+def write_overview(churn: Overview, path: Path) -> None:
     """Write the page to a file, atomically."""
-    write_text(page(found), path)
+    write_text(page(churn), path)
 
 
-def page(found: Overview, languages: Sequence[Language] = LANGUAGES) -> str:
+def page(churn: Overview, languages: Sequence[Language] = LANGUAGES) -> str:
     """Return the overview as HTML; see ``html.document``."""
     return document(
         "overview.html.jinja",
-        lambda language: _view(found, language),
-        found.currency,
+        lambda language: _view(churn, language),
+        churn.currency,
         languages,
     )
 
 
-def _view(found: Overview, language: Language) -> dict[str, Any]:
+def _view(churn: Overview, language: Language) -> dict[str, Any]:
     """Return what the template shows."""
-    months, recent = found.months, found.recent
+    months, recent = churn.months, churn.recent
     return {
-        "found": found,
+        "churn": churn,
         "months": months.to_dict("records"),
         "recent": {name: int(recent[name].sum()) for name in recent.columns if name != "month"},
         "has_mrr": bool(months["mrr"].sum()),
-        "ages": overview.AGES,
-        "settle_days": overview.SETTLE_DAYS,
-        "early_days": overview.EARLY_DAYS,
-        "lifetime_months": overview.LIFETIME_MONTHS,
+        "ages": AGES,
+        "settle_days": SETTLE_DAYS,
+        "early_days": EARLY_DAYS,
+        "lifetime_months": LIFETIME_MONTHS,
         "recent_months": len(recent),
-        "fewest": overview.FEWEST,
-        "charts": _charts(found, language),
+        "min_at_risk": MIN_AT_RISK,
+        "charts": _charts(churn, language),
         "cohorts": [
             (cohort, [(share, _shade(share)) for share in cohort.retention])
-            for cohort in found.cohorts
+            for cohort in churn.cohorts
         ],
         "group_rows": [
-            (None, [found.everybody]),
-            ("segment", found.segments),
-            ("plan", found.plans),
+            (None, [churn.everybody]),
+            ("segment", churn.segments),
+            ("plan", churn.plans),
         ],
     }
 
 
 def _shade(share: float) -> int | None:
-    """Return the shade of a cell, 0 (nobody left) to 9 (all there); None where unknown."""
+    """Return the shade of a cell, 0 (none left) to 9 (all there); None where unknown."""
     return None if math.isnan(share) else min(9, int(share * 10.0))
 
 
-def _charts(found: Overview, language: Language) -> dict[str, Chart]:
+def _charts(churn: Overview, language: Language) -> dict[str, Chart]:
     """Return the charts that there is something to draw in."""
     drawn: dict[str, Chart] = {}
-    months = found.months
+    months = churn.months
     if len(months):
         drawn["logos"] = _churn_chart(months, "customers", "", language)
     if months["mrr"].sum():
         drawn["mrr"] = _churn_chart(months, "mrr", "_mrr", language)
-    if found.recovery:
-        drawn["recovery"] = _recovery_chart(found, language)
-    if found.curves:
-        drawn["curves"] = _curve_chart(found, language)
+    if churn.recovery:
+        drawn["recovery"] = _recovery_chart(churn, language)
+    if churn.curves:
+        drawn["curves"] = _curve_chart(churn, language)
     return drawn
 
 
@@ -121,14 +125,14 @@ def _churn_chart(months: pd.DataFrame, whole: str, suffix: str, language: Langua
     )
 
 
-def _recovery_chart(found: Overview, language: Language) -> Chart:
-    rates = [item.rate for _, item in found.recovery]
+def _recovery_chart(churn: Overview, language: Language) -> Chart:
+    rates = [item.rate for _, item in churn.recovery]
     heights = [0.0, 0.25, 0.5, 0.75, 1.0]
     points = [((number + 0.5) / len(rates), rate) for number, rate in enumerate(rates)]
     return Chart(
         _BOX,
         charts.grid(_BOX, heights, language.percent),
-        charts.spread(_BOX, [language.month(month) for month, _ in found.recovery], most=5),
+        charts.spread(_BOX, [language.month(month) for month, _ in churn.recovery], most=5),
         (
             Mark("line lower", charts.line(_BOX, points)),
             Mark("dot lower", charts.dots(_BOX, points, 3.0)),
@@ -136,21 +140,21 @@ def _recovery_chart(found: Overview, language: Language) -> Chart:
         language.fill(
             "Recovery rate in each of {count} months: {mean} of late, {last} in the last one.",
             count=language.number(len(rates)),
-            mean=language.percent(found.recent_recovery.rate),
+            mean=language.percent(churn.recent_recovery.rate),
             last=language.percent(rates[-1]),
         ),
     )
 
 
-def _curve_chart(found: Overview, language: Language) -> Chart:
+def _curve_chart(churn: Overview, language: Language) -> Chart:
     """Draw each plan's Kaplan-Meier curve as far as enough customers were observed."""
-    ranked = sorted(found.curves.items(), key=lambda item: -int(item[1].at_risk[0]))
+    ranked = sorted(churn.curves.items(), key=lambda item: -int(item[1].at_risk[0]))
     ranked = ranked[:_MOST_CURVES]
-    seen_until = max(curve.times[curve.at_risk >= overview.FEWEST].max() for _, curve in ranked)
-    limit = 6.0 * min(overview.LIFETIME_MONTHS // 6, math.ceil(seen_until / 6.0))
+    seen_until = max(curve.times[curve.at_risk >= MIN_AT_RISK].max() for _, curve in ranked)
+    limit = 6.0 * min(LIFETIME_MONTHS // 6, math.ceil(seen_until / 6.0))
     marks, ends = [], []
     for number, (name, curve) in enumerate(ranked, start=1):
-        seen = (curve.at_risk >= overview.FEWEST) & (curve.times <= limit)
+        seen = (curve.at_risk >= MIN_AT_RISK) & (curve.times <= limit)
         times, shares = curve.times[seen], curve.survival[seen]
         # A step a week is as fine as the eye can see.
         points = [(0.0, 1.0), *zip(times / limit, shares, strict=True)]

@@ -1,43 +1,78 @@
-"""Cohorts: Kaplan-Meier by hand, and who counts in which."""
+"""Cohorts: who counts in which, and where too few were observed."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import datetime as dt
+import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from retention.cohorts import cohort_curves, cohort_picture, share_kept
+from models.review_plots import cohort_picture
+from retention.cohorts import AGES, cohorts, retention_table
+from retention.kaplan_meier import ages
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AS_OF = dt.datetime(2024, 2, 14, tzinfo=dt.UTC)
 
 
-def test_the_curve_by_hand() -> None:
-    # Of four one leaves after 1 month; one is censored at 2; of the two left one leaves at 3.
-    months, churned = np.array([1.0, 2.0, 3.0, 4.0]), np.array([True, False, True, False])
-    kept = share_kept(months, churned, np.array([0.0, 0.9, 1.0, 2.5, 3.0, 4.0, 5.0]))
-    assert kept == pytest.approx([1, 1, 0.75, 0.75, 0.375, 0.375, np.nan], nan_ok=True)
+def lifetimes(*rows: tuple[str, str, str | None, str | None]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["customer_id", "started_at", "stopped_at", "cause"])
+    for column in ("started_at", "stopped_at"):
+        frame[column] = pd.to_datetime(frame[column], utc=True).dt.as_unit("us")
+    return frame
 
 
-def test_nobody_has_no_curve() -> None:
-    assert np.isnan(share_kept(np.empty(0), np.empty(0, bool), np.array([0.0, 1.0]))).all()
-
-
-def test_cohorts_go_by_half_year_and_an_end_without_churn_is_censored(tmp_path: Path) -> None:
-    day = pd.Timestamp
-    lifetimes = pd.DataFrame(
-        {
-            "started_at": [day("2023-01-01", tz="UTC"), day("2023-06-30", tz="UTC")] * 2
-            + [day("2023-07-01", tz="UTC")],
-            "stopped_at": [day("2023-03-15", tz="UTC"), pd.NaT, day("2023-02-10", tz="UTC"),
-                           pd.NaT, day("2030-01-01", tz="UTC")],
-            "cause": ["voluntary", None, "ended", None, "voluntary"],
-        }
-    )  # fmt: skip
-    curves = cohort_curves(lifetimes, day("2024-01-01", tz="UTC"), months=12)
-    assert list(curves) == ["2023 H1", "2023 H2"]
-    assert curves["2023 H1"].loc[3] == pytest.approx(2 / 3)  # the ended one is out after a month
-    # What happened after the newest cutoff is not known there.
-    assert curves["2023 H2"].dropna().eq(1).all()
-    assert curves["2023 H2"].last_valid_index() == 6
-    cohort_picture(curves, tmp_path / "cohorts.png")
+def test_cohorts_are_read_only_where_enough_were_observed(tmp_path: Path) -> None:
+    stayed = [(f"s{i}", "2023-01-10", None, None) for i in range(30)]
+    left = [(f"l{i}", "2023-01-10", "2023-01-30", "voluntary") for i in range(10)]
+    new = [("n", "2024-01-01", None, None)]
+    later = [("z", "2024-03-01", None, None)]
+    found = cohorts(lifetimes(*stayed, *left, *new, *later), AS_OF)
+    assert [(cohort.quarter, cohort.customers) for cohort in found] == [
+        (dt.date(2023, 1, 1), 40), (dt.date(2024, 1, 1), 1),
+    ]  # fmt: skip
+    assert found[0].retention[:6] == tuple([0.75] * 6)
+    assert all(math.isnan(share) for share in found[0].retention[6:])
+    assert found[0].early_churn == pytest.approx(0.25)
+    assert math.isnan(found[1].early_churn)
+    table = retention_table(found)
+    assert list(table) == ["2023 Q1", "2024 Q1"]
+    assert table.index.tolist() == list(AGES)
+    assert np.array_equal(table["2023 Q1"], found[0].retention, equal_nan=True)
+    assert table["2024 Q1"].isna().all()
+    cohort_picture(table, tmp_path / "cohorts.png")
     assert (tmp_path / "cohorts.png").stat().st_size > 5000
+
+
+def test_a_picture_without_cohorts_is_drawn(tmp_path: Path) -> None:
+    cohort_picture(retention_table(()), tmp_path / "cohorts.png")
+    assert (tmp_path / "cohorts.png").exists()
+
+
+def test_only_the_first_lifetime_counts_and_the_future_is_not_known() -> None:
+    returned = [(f"r{i}", "2023-06-01", "2023-07-01", "voluntary") for i in range(20)]
+    again = [(f"r{i}", "2023-08-01", None, None) for i in range(20)]
+    undecided = [(f"u{i}", "2023-06-01", "2030-01-01", "voluntary") for i in range(20)]
+    (cohort,) = cohorts(lifetimes(*again, *returned, *undecided), AS_OF)
+    assert (cohort.quarter, cohort.customers) == (dt.date(2023, 4, 1), 40)
+    assert cohort.retention[0] == pytest.approx(0.5)
+    assert cohort.retention[1] == pytest.approx(0.5)
+
+
+def test_an_end_without_churn_and_one_that_lies_ahead_are_censored() -> None:
+    months, churned = ages(
+        lifetimes(
+            ("a", "2024-01-14", "2024-02-13", "ended"),
+            ("b", "2024-01-14", "2024-02-14", "involuntary"),
+            ("c", "2024-01-14", "2024-02-15", "voluntary"),
+            ("d", "2024-01-14", None, None),
+        ),
+        AS_OF,
+    )
+    assert churned.tolist() == [False, True, False, False]
+    assert months == pytest.approx(np.array([30, 31, 31, 31]) * 12 / 365.25, rel=1e-3)

@@ -26,12 +26,11 @@ from retention.overview import (
     Records,
     Revenue,
     churn_by_month,
-    cohorts,
     month_starts,
     overview,
-    recovery_by_month,
     revenue_steps,
 )
+from retention.recovery import recovery_by_month
 
 
 def at(text: str) -> dt.datetime:
@@ -98,10 +97,10 @@ def test_only_complete_months_are_looked_at() -> None:
 SPELLS = pd.DataFrame(
     {
         "customer": [0, 1, 2, 3, 4, 5],
-        "start": instants(*["2024-01-10"] * 4, "2024-02-05", "2024-01-20"),
+        "started_at": instants(*["2024-01-10"] * 4, "2024-02-05", "2024-01-20"),
         # 0 decides in February, 1 is lost in it, 2 stays, 3's contract runs out, 4 comes and
         # leaves within it, 5 leaves at the very end of February.
-        "stop": instants(
+        "stopped_at": instants(
             "2024-02-10", "2024-02-20", "2024-04-08", "2024-02-15", "2024-02-25", "2024-03-01"
         ),
         "cause": ["voluntary", "involuntary", "", "ended", "voluntary", "voluntary"],
@@ -200,23 +199,6 @@ def test_failed_invoices_are_paid_by_a_later_success_only(tmp_path: Path) -> Non
     assert found["paid_at"][0] == at("2024-01-09")
     assert found["amount"].tolist() == [100, 70, 10]
     assert found["invoice_id"].tolist() == ["i1", "i3", "i4"]
-
-
-def test_cohorts_are_read_only_where_enough_were_observed() -> None:
-    days = [*[20] * 10, *[400] * 30]
-    start = instants(*["2023-01-10"] * 40)
-    spells = pd.DataFrame(
-        {
-            "start": start,
-            "stop": start + pd.to_timedelta(days, unit="D"),
-            "cause": [*["voluntary"] * 10, *[""] * 30],
-        }
-    )
-    (cohort,) = cohorts(spells)
-    assert (cohort.quarter, cohort.customers) == (dt.date(2023, 1, 1), 40)
-    assert cohort.retention[:6] == tuple([0.75] * 6)
-    assert all(math.isnan(share) for share in cohort.retention[6:])
-    assert cohort.early_churn == pytest.approx(0.25)
 
 
 def test_a_group_divides_by_customer_months_and_values_a_lifetime() -> None:

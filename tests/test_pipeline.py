@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from project import ROOT, SMALL, STAGES, Project
+from test_page import Document
 
 from data.contracts import CAUSES, TABLES
 from models.boosters import load_model, model_digest
@@ -24,7 +27,9 @@ from pipelines.commands.summary import summary
 from pipelines.load import load_history
 from pipelines.modelling import model_settings
 from pipelines.params import load_params
+from pipelines.review import pictures
 from pipelines.review.description import description
+from retention.language import ENGLISH
 from studies import scoreboard
 
 if TYPE_CHECKING:
@@ -206,6 +211,32 @@ def test_a_planted_leak_and_a_cause_with_too_few_events_are_told_on_the_page(
     tags = {"source": "simulated", "cutoff": "2023-12-25"}
     told = description(evaluation, tags, {"snapshot.thin_every": 4}, {}, None, ())
     assert all(f"- {note}" in told for note in model.notes)
+
+
+def test_page_picture_and_notebook_give_the_same_cohorts_recovery_and_losses(
+    done: Project,
+) -> None:
+    mpl.use("agg")
+    page = Document((done / "data/scores/overview.html").read_text(encoding="utf-8")).text
+    with done.inside():
+        drawn = pictures.retention_by_cohort(load_params())
+        notebook = runpy.run_path(str(ROOT / "notebooks/5_churn_in_money.py"))
+    assert notebook["cohorts"].equals(drawn)
+    assert drawn.notna().sum().sum() > 20
+    for quarter, shares in drawn.items():
+        year, number = str(quarter).split()
+        row = " ".join("—" if pd.isna(share) else ENGLISH.percent(share) for share in shares)
+        assert re.search(rf"{number} {year} [\d,]+ {re.escape(row)}", page), quarter
+    churn = notebook["churn"]
+    recovery = churn.recent_recovery
+    assert f"{recovery.recovered:,} of {recovery.failed:,} within 28 days" in page
+    assert notebook["rates"].tolist() == [item.rate for _, item in churn.recovery]
+    assert notebook["settled"]["recovered"].sum() >= recovery.recovered > 0
+    for month, item in churn.recovery:
+        assert f"{ENGLISH.month(month)} {item.failed} {item.recovered} " in page
+    for month, lost in notebook["lost"].iterrows():
+        cents = " ".join(ENGLISH.money(round(100 * lost[cause]), "EUR") for cause in CAUSES)
+        assert re.search(rf"{ENGLISH.month(month)} \S+ {re.escape(cents)} ", page), month
 
 
 def test_the_scoreboard_tunes_and_measures_every_rival_that_can_run(

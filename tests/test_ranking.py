@@ -72,7 +72,7 @@ def test_without_censoring_the_restricted_mean_is_the_mean(lives: list[float]) -
 
 def test_small_and_missing_plans_take_the_pooled_months() -> None:
     plan = ["team"] * 3 + ["rare", None]
-    kept = months_kept(plan, [2.0, 2.0, 2.0, 8.0, 8.0], [True] * 5, limit=12, fewest=3)
+    kept = months_kept(plan, [2.0, 2.0, 2.0, 8.0, 8.0], [True] * 5, limit=12, min_customers=3)
     assert kept.by_plan == {"team": 2.0}
     assert kept.pooled == pytest.approx(4.4)
     of = kept.of(pd.Series(["rare", "team", None, "unheard of"], dtype="str"))

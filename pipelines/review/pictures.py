@@ -14,6 +14,7 @@ from models.explain import explain
 from models.review_plots import (
     beeswarm_picture,
     capacity_picture,
+    cohort_picture,
     dependence_picture,
     drift_picture,
     risk_picture,
@@ -21,7 +22,7 @@ from models.review_plots import (
 from pipelines.load import customers_now, load_catalog, load_history, load_newest, newest_cutoff
 from pipelines.modelling import capacity_shares
 from pipelines.paths import BACKTEST, MODEL, SNAPSHOTS
-from retention.cohorts import cohort_curves, cohort_picture
+from retention.cohorts import cohorts, retention_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
 
 # SHAP values cost about 190 predictions a row; more points would hide each other.
 EXPLAINED = 1000
+
+
+def retention_by_cohort(params: Params) -> pd.DataFrame:
+    """Retention of the cohorts, as the overview of the retention team shows it."""
+    clock = params.clock
+    lifetimes = pd.read_parquet(SNAPSHOTS / "lifetimes.parquet")
+    return retention_table(cohorts(lifetimes, clock.cutoff_at(newest_cutoff(clock))))
 
 
 def draw_pictures(params: Params, folder: Path) -> dict[str, float]:
@@ -65,9 +73,7 @@ def draw_pictures(params: Params, folder: Path) -> dict[str, float]:
         title = f"What moves the risk of {cause} churn within {horizons[0]}"
         beeswarm_picture(*terms, title, folder / f"shap_{cause}.png")
         dependence_picture(*terms, groups, cause, folder / f"dependence_{cause}.png")
-    lifetimes = pd.read_parquet(SNAPSHOTS / "lifetimes.parquet")
-    as_of = pd.Timestamp(clock.cutoff_at(newest_cutoff(clock)))
-    cohort_picture(cohort_curves(lifetimes, as_of), folder / "cohorts.png")
+    cohort_picture(retention_by_cohort(params), folder / "cohorts.png")
     history = load_history(clock, horizons, params.train.memory_limit)
     trained = history.X[model.slices[0].train.holds(history.cutoff)]
     indices = stability_index(trained, newest.X)
