@@ -12,6 +12,7 @@ import pandas as pd
 
 from data.contracts import CAUSES
 from data.invoices import failed_invoices
+from pipelines.engines import duckdb_engine
 from pipelines.load import newest_cutoff
 from pipelines.params import load_params
 from pipelines.paths import CLEAN, SCORES, SNAPSHOTS, tables_in
@@ -29,7 +30,7 @@ snapshots = pd.read_parquet(SNAPSHOTS / "snapshots.parquet")
 lifetimes = pd.read_parquet(SNAPSHOTS / "lifetimes.parquet")
 as_of = newest_cutoff(params.clock)
 # The overview that the retention team opens, as numbers.
-with params.engine.open_duckdb() as engine:
+with duckdb_engine(params) as engine:
     logs = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
     churn = churn_overview(params, lifetimes, logs, as_of, engine)
     failed = failed_invoices(logs["payments"], params.clock.cutoff_us(as_of), engine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from data.atomic import replaced_folder
 from features.build import build_features
+from pipelines.engines import chosen_engine
 from pipelines.params import load_params
 from pipelines.paths import CLEAN, FEATURES, PERIODS, SNAPSHOTS, needed, tables_in
 from pipelines.stage import run_stage
@@ -13,7 +14,7 @@ def main() -> None:
     """Write the features of every snapshot, and the measures that they come from."""
     params = load_params()
     with (
-        params.engine.open() as engine,
+        chosen_engine(params) as engine,
         replaced_folder(FEATURES) as target,
         replaced_folder(PERIODS) as periods,
     ):

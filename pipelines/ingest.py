@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from data.atomic import replaced_folder
+from pipelines.engines import duckdb_engine
 from pipelines.params import load_params
 from pipelines.paths import RAW, TRUTH
 from pipelines.stage import run_stage
@@ -28,7 +29,7 @@ def read_source(params: Params, target: Path, truth: Path) -> dict[str, int]:
     if section.source == "files":
         from data.sources.folder import read_files  # noqa: PLC0415
 
-        with params.engine.open_duckdb() as engine:
+        with duckdb_engine(params) as engine:
             return read_files(
                 section.path, target, section.columns, section.money_unit, section.currency, engine
             )

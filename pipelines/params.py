@@ -18,7 +18,6 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from data.clock import ClockSettings
-from data.engine import Engine, open_engine
 from data.errors import BadInputError
 from data.memory import SIZE
 from data.population_settings import OutcomeTerms, PopulationTerms, QualityTerms
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MemorySize = Annotated[str, Field(pattern=SIZE)]
-WORKER_PACKAGES = ("data", "features", "models")  # what the functions over blocks are made of
 
 
 class Section(BaseModel):
@@ -57,14 +55,6 @@ class EngineParams(Section):
     master: Annotated[str, Field(pattern=r"^(local\[\d+\]|spark://\S+|yarn|k8s://\S+)$")] | None
     threads: Positive
     memory_limit: MemorySize
-
-    def open(self) -> Engine:
-        """Open the engine of these parameters."""
-        return open_engine(self.name, self.threads, self.memory_limit, self.master, WORKER_PACKAGES)
-
-    def open_duckdb(self) -> Engine:
-        """Open DuckDB even if the engine is Spark, which does not read files of any kind."""
-        return open_engine("duckdb", self.threads, self.memory_limit)
 
 
 class IngestParams(Section):

@@ -18,6 +18,7 @@ from data.outcomes import contacted_between
 from data.population import already_decided
 from features.declare import REASON_GROUPS
 from models.explain import explain
+from pipelines.engines import chosen_engine
 from pipelines.load import load_catalog, load_newest, load_outcomes
 from pipelines.lookback import look_back
 from pipelines.params import load_params, terms
@@ -227,7 +228,7 @@ def main() -> None:
     past = read_past(
         params.ingest.source, cutoff, data.X, data.feature_names, horizons, params.engine.threads
     )
-    with params.engine.open() as engine:
+    with chosen_engine(params) as engine:
         logs = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
         week = weekly_list(
             scored,

@@ -12,6 +12,7 @@ from data.atomic import replaced_folder, write_table, write_text
 from data.outcomes import OutcomeSettings
 from data.population import Population, PopulationSettings, observe_population
 from data.population_settings import PopulationTerms
+from pipelines.engines import chosen_engine
 from pipelines.params import load_params, terms
 from pipelines.paths import CLEAN, REPORTS, SNAPSHOTS, tables_in
 from pipelines.stage import run_stage
@@ -60,7 +61,7 @@ def main() -> None:
     """Read the clean tables, write snapshots and outcomes."""
     params = load_params()
     clock = params.clock
-    with params.engine.open() as engine:
+    with chosen_engine(params) as engine:
         tables = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
         population = observe_population(tables, clock, population_settings(params), engine)
     counts = report(population, clock, params.snapshot.horizons)

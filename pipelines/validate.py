@@ -8,6 +8,7 @@ import logging
 from data.atomic import replaced, write_text
 from data.population_settings import QualityTerms
 from data.quality import QualitySettings, validate
+from pipelines.engines import duckdb_engine
 from pipelines.params import load_params, terms
 from pipelines.paths import CLEAN, QUARANTINE, RAW, REFUSED, REPORTS
 from pipelines.stage import run_stage
@@ -21,7 +22,7 @@ def main() -> None:
     settings = QualitySettings(
         **terms(QualityTerms, params.validate_), lateness_days=params.clock.lateness_days
     )
-    with params.engine.open_duckdb() as engine:
+    with duckdb_engine(params) as engine:
         report = validate(RAW, CLEAN, REFUSED, engine, params.clock, settings)
     with replaced(QUARANTINE) as folder:
         REFUSED.rename(folder)

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from data.clock import Clock
 from data.errors import BadInputError
+from data.imports import reached, source_of
 from models.split import rolling_blocks
 from pipelines.params import load_params, parse_params
 
@@ -163,3 +164,23 @@ def test_a_world_that_is_just_long_enough_has_room_for_every_test_block() -> Non
     blocks = rolling_blocks(params.history_periods, needed, params.split)
     assert len(blocks) == params.split.test_blocks
     assert not blocks[0].slices[-1].train.first > blocks[0].slices[-1].train.last
+
+
+def test_reading_the_parameters_loads_settings_and_nothing_heavier() -> None:
+    light = {"clock", "errors", "memory", "ranges"}
+    for module in reached("pipelines.params"):
+        room, _, name = module.rpartition(".")
+        allowed = name in light or name.endswith("_settings") or is_package(module)
+        assert allowed or room == "pipelines", module
+
+
+def is_package(module: str) -> bool:
+    path = source_of(module)
+    return path is not None and path.name == "__init__.py"
+
+
+@pytest.mark.parametrize("stage", ["tune", "train", "evaluate"])
+def test_no_stage_that_models_depends_on_how_features_are_computed(stage: str) -> None:
+    loaded = {module for module in reached(f"pipelines.{stage}") if module.startswith("features.")}
+    assert loaded == {"features.declare", "features.feature_settings"}
+    assert "data.engine" not in reached(f"pipelines.{stage}")

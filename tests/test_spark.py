@@ -36,7 +36,7 @@ from features.measures import (
     period_table,
 )
 from features.periods import FORMAT
-from pipelines.params import WORKER_PACKAGES
+from pipelines.engines import WORKER_PACKAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,6 +20,7 @@ from data.population_settings import QualityTerms
 from data.quality import QualitySettings, validate
 from data.sources.simulated.world import simulate
 from features.measures import MEASURES
+from pipelines.engines import chosen_engine
 from pipelines.params import terms
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _make(customers: int, weeks: int, folder: Path, params: Params) -> None:
     quality = QualitySettings(
         **terms(QualityTerms, params.validate_), lateness_days=params.clock.lateness_days
     )
-    with params.engine.open() as engine:
+    with chosen_engine(params) as engine:
         validate(raw, clean, folder / "quarantine", engine, clock, quality)
     shutil.rmtree(raw)
 
@@ -113,7 +114,7 @@ def _part(whole: World, name: str, chosen: Callable[[Any], Any], params: Params)
     """Write the chosen rows of every table, in the order in which they stand."""
     part = replace(whole, folder=whole.folder.parent / name)
     if not part.folder.exists():
-        with replaced_folder(part.folder) as folder, params.engine.open() as engine:
+        with replaced_folder(part.folder) as folder, chosen_engine(params) as engine:
             for table, path in whole.tables.items():
                 rows = engine.read(path)
                 _write(rows.filter(chosen(rows)), folder / f"{table}.parquet", engine)
@@ -123,7 +124,7 @@ def _part(whole: World, name: str, chosen: Callable[[Any], Any], params: Params)
 
 def _write_arrivals(folder: Path, params: Params) -> None:
     clock = params.clock
-    with params.engine.open() as engine:
+    with chosen_engine(params) as engine:
         logs = {log: engine.read(folder / f"{log}.parquet") for log in MEASURES}
         write_arrivals({n: arrivals(rows, engine, clock) for n, rows in logs.items()}, folder)
 
@@ -146,7 +147,7 @@ def snapshots(of: World, cutoffs: int, params: Params) -> Path:
         newest = range(of.newest - cutoffs + 1, of.newest + 1)
         instants = pa.array([clock.cutoff_at(number) for number in newest], INSTANT)
         at = ibis.memtable(pa.table({"cutoff": instants}))
-        with params.engine.open() as engine:
+        with chosen_engine(params) as engine:
             customers = engine.read(of.tables["customers"])
             pairs = customers.join(at, customers.signed_up_at <= at.cutoff)
             engine.write(pairs.select("customer_id", "cutoff"), path, ("customer_id", "cutoff"))
