@@ -1,0 +1,1 @@
+"""The made-up businesses, projects and clones that tests share."""
