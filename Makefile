@@ -80,8 +80,8 @@ ui: setup ## Open the MLflow UI on 127.0.0.1 (PORT=5000)
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" --host 127.0.0.1 --port $(or $(PORT),5000)
 
 .PHONY: screenshots
-screenshots: $(VENV)/.installed-dev ## Take the pictures of docs/reviewing.md anew, from a running make ui (PORT=5000)
-	python docs/take_screenshots.py --uri http://127.0.0.1:$(or $(PORT),5000)
+screenshots: $(VENV)/.installed-dev ## Retake the pictures of README.md and docs/reviewing.md (needs Chromium)
+	python docs/take_screenshots.py
 
 .PHONY: simulate
 simulate: setup ## Write a simulated world to tmp/simulated (CUSTOMERS=1000000 WEEKS=104)
@@ -109,7 +109,7 @@ scoreboard: setup .venv-survival ## Compare the model with tuned rivals (OULAD=f
 	python -m studies.scoreboard $(if $(OULAD),--oulad $(OULAD)) $(if $(TRIALS),--trials $(TRIALS))
 
 .PHONY: ceiling
-ceiling: setup ## Measure the observable ceiling of the simulated world anew (an hour, 10 GB)
+ceiling: setup ## Re-measure the observable ceiling of the simulated world (an hour, 10 GB)
 	python -m studies.ceiling
 
 $(VENV)-bench/.installed: studies/bench/requirements.txt

@@ -80,10 +80,15 @@ def ui(clone: Clone) -> Iterator[str]:
         server.wait(timeout=60)
 
 
-def test_every_page_of_the_guide_shows_what_a_reviewer_needs(ui: str, tmp_path: Path) -> None:
+def test_every_page_of_the_guide_shows_what_a_reviewer_needs(
+    ui: str, clone: Clone, tmp_path: Path
+) -> None:
     script = str(ROOT / "docs/take_screenshots.py")
     taken = subprocess.run(  # noqa: S603 - the command is ours
-        [sys.executable, script, "--uri", ui, "--folder", str(tmp_path)],
+        [
+            *(sys.executable, script, "--uri", ui, "--folder", str(tmp_path)),
+            *("--list", str(clone.folder / "data/scores/list.html")),
+        ],
         env=os.environ | QUIET,
         capture_output=True,
         text=True,
@@ -91,8 +96,9 @@ def test_every_page_of_the_guide_shows_what_a_reviewer_needs(ui: str, tmp_path: 
     )
     assert taken.returncode == 0, taken.stderr[-3000:]
     guide = (ROOT / "docs/reviewing.md").read_text(encoding="utf-8")
-    pictures = sorted(path.name for path in tmp_path.glob("*.png"))
+    pictures = sorted(path.name for path in (tmp_path / "reviewing").glob("*.png"))
     assert len(pictures) == 6
+    assert (tmp_path / "pictures/list.png").is_file()
     assert all(f"(reviewing/{name})" in guide for name in pictures)
     assert pictures == sorted(path.name for path in (ROOT / "docs/reviewing").glob("*.png"))
 
