@@ -23,7 +23,7 @@ def weeks_between(earlier: pd.Series[Any], later: pd.Series[Any]) -> pd.Series[A
 
 
 def departures(subscriptions: pd.DataFrame) -> pd.DataFrame:
-    """Return the last departure of each customer who is gone at the end: who, when and why.
+    """Return the last departure of each customer who has left at the end: when and why.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def departures(subscriptions: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_use_before_leaving(axes: Any, weeks: pd.DataFrame, left: pd.DataFrame) -> None:
-    """Use in the half year before a departure, against the customer's own weeks before that."""
+    """Draw use in the half year before a departure, relative to the weeks before that."""
     joined = weeks.join(left, on="customer_id")
     for cause in CAUSES:
         rows = joined[joined["left_by"] == cause]
@@ -61,7 +61,7 @@ def draw_use_before_leaving(axes: Any, weeks: pd.DataFrame, left: pd.DataFrame) 
 
 
 def draw_rate_by_tenure(axes: Any, weeks: pd.DataFrame, left: pd.DataFrame) -> None:
-    """Weekly share that leaves, by weeks since the subscription was first live."""
+    """Draw the weekly share that leaves, by weeks since the subscription was first live."""
     start = weeks.groupby("customer_id")["cutoff"].min()
     age = (weeks_between(weeks["customer_id"].map(start), weeks["cutoff"]) // 4 * 4).rename("age")
     live = weeks.groupby(age).size() / 4
@@ -75,7 +75,7 @@ def draw_rate_by_tenure(axes: Any, weeks: pd.DataFrame, left: pd.DataFrame) -> N
 
 
 def draw_leaving_before_renewal(axes: Any, left: pd.DataFrame) -> None:
-    """When in a yearly or quarterly term the decision falls."""
+    """Draw when in a yearly or quarterly term customers decide to leave."""
     decided = left[left["left_by"] == "voluntary"]
     for term, colour in (("year", "tab:purple"), ("quarter", "tab:orange")):
         some = decided[decided["left_term"] == term]
@@ -87,7 +87,7 @@ def draw_leaving_before_renewal(axes: Any, left: pd.DataFrame) -> None:
 
 
 def draw_seasons(axes: Any, weeks: pd.DataFrame, customers: pd.DataFrame) -> None:
-    """Use through the years in three countries."""
+    """Draw use through the years in three countries."""
     country = weeks["customer_id"].map(customers.set_index("customer_id")["country"])
     for name, colour in (("GB", "tab:gray"), ("SE", "tab:olive"), ("IT", "tab:green")):
         use = weeks[country == name].groupby("cutoff")["used"].mean()
@@ -98,7 +98,7 @@ def draw_seasons(axes: Any, weeks: pd.DataFrame, customers: pd.DataFrame) -> Non
 
 
 def draw_calibration(axes: Any, weeks: pd.DataFrame, left: pd.DataFrame) -> None:
-    """What happened in four weeks, by what the truth said."""
+    """Draw the share that left within four weeks against the true risk."""
     known = weeks[weeks["cutoff"] <= weeks["cutoff"].max() - 6 * WEEK].join(left, on="customer_id")
     soon = (known["left_at"] - known["cutoff"]) <= 4 * WEEK
     for cause in CAUSES:
@@ -115,7 +115,7 @@ def draw_calibration(axes: Any, weeks: pd.DataFrame, left: pd.DataFrame) -> None
 
 
 def draw_satisfaction(axes: Any, weeks: pd.DataFrame, left: pd.DataFrame) -> None:
-    """Satisfaction, which no log shows, of those about to leave and of the others."""
+    """Draw satisfaction, which no log shows, of customers about to leave and of the others."""
     joined = weeks.join(left, on="customer_id")
     soon = (joined["left_at"] - joined["cutoff"]) <= 4 * WEEK
     bins = np.arange(-2.625, 2.75, 0.25)

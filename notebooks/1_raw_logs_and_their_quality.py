@@ -1,8 +1,8 @@
 # %% [markdown]
 # # The raw logs and their quality
 #
-# What came in, what was set aside and why, how late rows arrive, and who left when. Run the pipeline
-# first (`make`).
+# What was read, what was quarantined and why, how late rows arrive, and which customers left when. Run
+# the pipeline first (`make`).
 
 # %%
 import json
@@ -26,7 +26,7 @@ quality = pd.DataFrame(json.loads((REPORTS / "quality.json").read_text())).T
 quality[["rows", "clean", "quarantined", "first_event_at", "last_available_at"]]
 
 # %% [markdown]
-# ## What was set aside, by the rule that it breaks
+# ## What was quarantined, by the rule that it breaks
 
 # %%
 broken = pd.Series(
@@ -47,8 +47,8 @@ aside["usage"].groupby("rule").head(2)
 # %% [markdown]
 # ## How late rows arrive
 #
-# A row is visible from `available_at` on. Everything later than `clock.lateness_days` is set aside, as
-# the gaps between training and test weeks count on that bound.
+# A row is visible from `available_at` on. Rows later than `clock.lateness_days` are quarantined, because
+# the gaps between training and test weeks rely on that bound.
 
 # %%
 usage = pd.read_parquet(CLEAN / "usage.parquet", columns=["event_at", "available_at", "feature"])
@@ -64,9 +64,9 @@ weekly.plot.area(figsize=(10, 4), linewidth=0, title="usage rows a week")
 plt.ylabel("rows")
 
 # %% [markdown]
-# ## Who left when, and by which cause
+# ## Which customers left when, and by which cause
 #
-# Lifetimes are as of the newest cutoff: a churn that was undone in time is none.
+# Lifetimes are as of the newest cutoff: a churn that was undone in time does not count.
 
 # %%
 lifetimes = pd.read_parquet(SNAPSHOTS / "lifetimes.parquet")

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # From events to one customer's features
 #
-# Three layers: **measure** (one pass over each log, a row a customer and week), **roll** (windows over
+# Three layers: **measure** (one pass over each log, one row per customer and week), **roll** (windows over
 # weeks), **derive** (ratios, slopes, days since). Here they are followed for the customer at the top of
-# the list, and two features are computed again by hand.
+# the list, and two features are recomputed by hand.
 
 # %%
 import json
@@ -59,9 +59,9 @@ weekly.unstack().plot.bar(
 plt.gca().xaxis.set_major_locator(plt.MaxNLocator(12))
 plt.ylabel("uses")
 # %% [markdown]
-# ## Measure: a row a week
+# ## Measure: one row per week
 #
-# Integers only (counts, seconds, bit masks), so that no order of adding changes a byte. `days` is a
+# Integers only (counts, seconds, bit masks), so that the order of adding changes nothing. `days` is a
 # mask: bit 0 is the first day of the week.
 
 # %%
@@ -116,9 +116,9 @@ history[[f"active_days_{label}", f"active_days_usual_{label}"]].plot(
 )
 plt.ylabel("days")
 # %% [markdown]
-# ## What each feature says of itself
+# ## What each feature says about itself
 #
-# The declaration carries source, window, unit, the group that speaks for it, and its sentence.
+# The declaration contains source, window, unit, reason group and sentence.
 
 # %%
 catalog = pd.DataFrame([vars(feature) for feature in load_catalog()]).set_index("name")

@@ -2,7 +2,7 @@
 # # Why this model
 #
 # The scoreboard on test weeks that no model had seen: base rate, recency rule, logistic regression on
-# the same features, and the competing risks that serve. Nobody acted on these customers.
+# the same features, and the competing risks that the list uses. These customers were not contacted.
 
 # %%
 import json
@@ -44,7 +44,7 @@ pd.DataFrame(
 # %% [markdown]
 # ## Is the difference more than chance?
 #
-# Log loss of the model minus that of each rival, on the same resamples: left of 0 the model is better.
+# Log loss of the model minus that of each rival, on the same resamples: left of 0, the model is better.
 
 # %%
 figure, panels = plt.subplots(1, len(CAUSES), figsize=(11, 3), sharey=True)
@@ -58,7 +58,7 @@ for panel, cause in zip(panels, CAUSES, strict=True):
     panel.set_title(f"{cause} churn within {first}")
 figure.supxlabel("log loss minus the rival's")
 # %% [markdown]
-# ## Calibration: of those told 20 %, do two in ten leave?
+# ## Calibration: of the customers with a risk of 20 %, do two in ten leave?
 
 # %%
 figure, panels = plt.subplots(1, len(CAUSES), figsize=(11, 4.5))
@@ -87,7 +87,7 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# ## How long a list would pay
+# ## How long a list pays
 
 # %%
 scored = pd.read_parquet(BACKTEST / "test_scores.parquet")
@@ -134,7 +134,7 @@ pd.DataFrame(
 ).round(3)
 
 # %% [markdown]
-# ## Who is served worse?
+# ## For which customers is it worse?
 
 # %%
 pd.DataFrame(

@@ -59,7 +59,7 @@ one = shap.Explanation(
 shap.plots.waterfall(one, max_display=14)
 
 # %% [markdown]
-# ## Group by group, as the list tells it
+# ## Group by group, as on the list
 
 # %%
 groups = {feature.name: feature.group for feature in catalog}
@@ -73,9 +73,9 @@ told = explanations(base, contributions, newest.X[row], catalog, 3, params.inges
 [reason.text for reason in told.raising]
 
 # %% [markdown]
-# ## The same for many: what moves the risks of today
+# ## The same for many customers: what drives today's risks
 #
-# A point is a customer; red is a high value of the feature.
+# Each point is a customer; red is a high value of the feature.
 
 # %%
 rows = np.sort(np.random.default_rng(7).permutation(len(newest))[:500])
@@ -91,7 +91,7 @@ for cause, values in many.items():
 # %% [markdown]
 # ## The values of the trees are those of `shap.TreeExplainer`
 #
-# Trees grow on a regression, whose values are added: both add up.
+# The trees grow on a regression; its values are added, and the sum is exact.
 
 # %%
 scorer = model.hazards[0][0].scorer
@@ -102,7 +102,7 @@ if scorer is not None:
     print("largest difference:", np.abs(reference - ours).max())
 
 # %% [markdown]
-# ## How one feature bends the risk
+# ## How one feature affects the risk
 
 # %%
 leading = int(np.argmax(np.abs(many["voluntary"]).mean(axis=0)))

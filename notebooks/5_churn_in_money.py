@@ -36,7 +36,7 @@ with duckdb_engine(params) as engine:
     failed = failed_invoices(logs["payments"], params.clock.cutoff_us(as_of), engine)
 
 # %% [markdown]
-# ## Cohorts: of those who started together, how many are still there
+# ## Cohorts: of the customers who started together, what share is still there
 #
 # Kaplan-Meier estimates: customers who are still there count until now, and no longer. Where fewer
 # than 20 were observed that long nothing is said.
@@ -70,7 +70,7 @@ plt.xlabel("")
 # %% [markdown]
 # ## Revenue at risk now
 #
-# Risk times MRR, summed: the MRR that is expected to be gone if nobody acts.
+# Risk times MRR, summed: the MRR that is expected to be lost if nobody acts.
 
 # %%
 scores = pd.read_parquet(SCORES / "scores.parquet")
@@ -114,7 +114,7 @@ plt.xlabel("customers, those with most at stake first")
 # %% [markdown]
 # ## Failed payments
 #
-# An invoice fails at its first attempt, is tried again, and is paid after all, or not.
+# An invoice fails at its first attempt, is retried, and is then paid or not.
 
 # %%
 recent = churn.recent_recovery

@@ -142,11 +142,14 @@ def test_decisions_are_numbered_from_1_without_a_gap() -> None:
     assert len(numbers) == len(re.findall(r"^- ", text, re.MULTILINE))
 
 
-def test_no_document_uses_words_that_engineers_do_not_use() -> None:
+def test_no_document_uses_words_that_engineers_do_not_use(reference: dict[str, Any]) -> None:
     offenders = [
         f"{path.relative_to(ROOT)}:{number}: {found[0]}"
         for path in WRITTEN_BY_PEOPLE
-        for number, line in enumerate(text_of(path).splitlines(), 1)
+        # The map quotes docstrings, which are checked where they stand.
+        for number, line in enumerate(
+            text_of(path).split(reference["MAP_BEGINS"])[0].splitlines(), 1
+        )
         for found in UNUSUAL.finditer(line)
     ]
     assert offenders == []
