@@ -1,7 +1,7 @@
-"""What became available when: the rows of a log by the period that first sees them.
+"""Arrivals: the rows of a log, counted and digested by the period in which they became available.
 
-Whatever is derived period by period compares these with those that it was derived from, and reads
-only the periods that differ.
+A table that is derived period by period compares the arrivals with those that it was derived from,
+and reads only the periods that differ.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Arrival:
     Parameters
     ----------
     rows
-        How many.
+        Number of rows.
     digest
-        Of the rows as a set: it changes with any value of any row, not with their order.
+        Digest of the rows as a set: it changes with any value of any row, not with their order.
     """
 
     rows: int
@@ -54,13 +54,13 @@ def arrivals(table: Any, engine: Engine, clock: Clock) -> Arrivals:
     table
         The log as a lazy Ibis table.
     engine
-        Runs the scan. Digests of two engines differ.
+        Runs the scan. The digests of two engines differ.
     clock
         Numbers the periods.
 
     Returns
     -------
-    Period to its rows, rising; periods without rows are absent.
+    Period to its arrival, in ascending order; periods without rows are absent.
     """
     hashed = table.select(
         period=clock.period_column(engine.microseconds(table.available_at)),
@@ -71,8 +71,8 @@ def arrivals(table: Any, engine: Engine, clock: Clock) -> Arrivals:
     grouped = halves.group_by("period").aggregate(
         rows=halves.count(), low=total(halves.low), high=total(halves.high)
     )
-    found = engine.to_arrow(grouped.order_by("period")).to_pylist()
-    return {row["period"]: Arrival(row["rows"], f"{row['low']:x}.{row['high']:x}") for row in found}
+    rows = engine.to_arrow(grouped.order_by("period")).to_pylist()
+    return {row["period"]: Arrival(row["rows"], f"{row['low']:x}.{row['high']:x}") for row in rows}
 
 
 def write_arrivals(logs: Mapping[str, Arrivals], folder: Path) -> None:
@@ -81,23 +81,26 @@ def write_arrivals(logs: Mapping[str, Arrivals], folder: Path) -> None:
 
 
 def to_json(logs: Mapping[str, Arrivals]) -> dict[str, dict[str, list[Any]]]:
-    """Arrivals of logs as JSON holds them."""
+    """Convert arrivals of logs to values that JSON can hold."""
     return {
-        log: {str(period): [one.rows, one.digest] for period, one in sorted(periods.items())}
+        log: {
+            str(period): [arrival.rows, arrival.digest]
+            for period, arrival in sorted(periods.items())
+        }
         for log, periods in logs.items()
     }
 
 
 def from_json(stored: Mapping[str, Mapping[str, list[Any]]]) -> dict[str, Arrivals]:
-    """Read back what ``to_json`` gave."""
+    """Convert the result of ``to_json`` back to arrivals."""
     return {
-        log: {int(period): Arrival(*one) for period, one in periods.items()}
+        log: {int(period): Arrival(*values) for period, values in periods.items()}
         for log, periods in stored.items()
     }
 
 
 def read_arrivals(path: Path, engine: Engine, clock: Clock) -> Arrivals:
-    """Arrivals of the log in a Parquet file: as written beside it, else by reading it once."""
+    """Return the arrivals of the log in a Parquet file, from the file beside it or by one scan."""
     beside = path.with_name(ARRIVALS_FILE)
     stored = from_json(json.loads(beside.read_text(encoding="utf-8"))) if beside.exists() else {}
     known = stored.get(path.stem)

@@ -1,4 +1,4 @@
-"""Writing that never leaves a half-written file or folder behind."""
+"""Write files and folders atomically: a half-written one is never seen."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of ``path`` that takes its place when the block ends well.
+    """Yield a temporary sibling of ``path`` that replaces it when the block succeeds.
 
-    Works for a file and for a folder. When the block raises, the temporary is removed and what
-    stood at ``path`` before stands there still.
+    Works for files and folders. When the block raises, the temporary is removed and ``path`` is
+    left as it was.
     """
     temporary = path.with_name(f".{path.name}.writing")
     previous = path.with_name(f".{path.name}.previous")
@@ -50,19 +50,19 @@ def _remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of ``path`` when the block ends well."""
+    """Yield an empty folder that replaces ``path`` when the block succeeds."""
     with replaced(path) as temporary:
         temporary.mkdir(parents=True)
         yield temporary
 
 
-def write_table(table: pa.Table, path: Path, **how: Any) -> None:
+def write_table(table: pa.Table, path: Path, **options: Any) -> None:
     """Write an Arrow table as Parquet under a temporary name, then rename.
 
-    ``how`` are settings of ``pyarrow.parquet.write_table``; zstd compresses unless they say else.
+    ``options`` are passed to ``pyarrow.parquet.write_table``; compression is zstd by default.
     """
     with replaced(path) as temporary:
-        pq.write_table(table, temporary, **({"compression": "zstd"} | how))
+        pq.write_table(table, temporary, **({"compression": "zstd"} | options))
 
 
 def write_text(text: str, path: Path) -> None:
@@ -72,6 +72,6 @@ def write_text(text: str, path: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,7 @@ periods at cutoff ``k`` is ``(cutoff k-w, cutoff k]``; a *horizon* of ``h`` peri
 ``(cutoff k, cutoff k+h]``. Every instant in the code is an integer of microseconds since
 1970-01-01 00:00 UTC, so that period arithmetic is exact and equal on every engine.
 
-Nobody asks the machine what time it is: "as of" is always a cutoff, given or taken from the data.
+Nothing reads the system clock: "as of" is always a cutoff, given or taken from the data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MICROSECONDS_PER_DAY = 86_400_000_000
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-# 1970-01-05 was a Monday; negative period numbers before it are as good as any.
+# 1970-01-05 was a Monday; earlier periods simply have negative numbers.
 _FIRST_MONDAY_DAY = 4
 
 
@@ -57,16 +57,16 @@ class Clock:
     @overload
     def cutoff_us(self, cutoff: NDArray[np.int64]) -> NDArray[np.int64]: ...
     def cutoff_us(self, cutoff: Any) -> Any:
-        """Instant of cutoff number ``cutoff``, in microseconds; elementwise on arrays."""
+        """Return the instant of a cutoff by its number, in microseconds; elementwise on arrays."""
         return self.origin_us + cutoff * self.period_us
 
     def cutoff_at(self, cutoff: int) -> dt.datetime:
-        """Instant of cutoff number ``cutoff`` as an aware datetime in UTC."""
+        """Return the instant of cutoff number ``cutoff`` as an aware datetime in UTC."""
         return self.instant(self.cutoff_us(int(cutoff)))
 
     @staticmethod
     def instant(instant_us: int) -> dt.datetime:
-        """Microseconds since 1970-01-01 UTC as an aware datetime in UTC."""
+        """Convert microseconds since 1970-01-01 UTC to an aware datetime in UTC."""
         return EPOCH + dt.timedelta(microseconds=instant_us)
 
     @overload
@@ -74,31 +74,32 @@ class Clock:
     @overload
     def period_of(self, instant_us: NDArray[np.int64]) -> NDArray[np.int64]: ...
     def period_of(self, instant_us: Any) -> Any:
-        """Number of the period that an instant lies in, which is the first cutoff at or after it.
+        """Return the period that contains an instant: number of the first cutoff at or after it.
 
-        An instant exactly at a cutoff belongs to the period that ends there, a microsecond later
-        to the next one. A row is visible at cutoff ``k`` when ``period_of(available) <= k``. Works
-        on integers and NumPy arrays; for Ibis columns there is ``period_column``.
+        An instant exactly at a cutoff belongs to the period that ends there; one a microsecond
+        later belongs to the next. A row is visible at cutoff ``k`` if
+        ``period_of(available) <= k``. Works on integers and NumPy arrays; use ``period_column`` for
+        Ibis columns.
         """
         return (instant_us - self.origin_us - 1) // self.period_us + 1
 
     def period_column(self, instant_us: Any) -> Any:
-        """``period_of`` as an Ibis column, exact on every engine for the years 1700 to 2200.
+        """Return ``period_of`` as an Ibis column, exact on every engine for the years 1700 to 2200.
 
-        Engines agree on the division of floats alone. Below 2**53 microseconds it never rounds up
-        to a whole number: the last microsecond before one is further from it than half a step.
+        Engines agree only on the division of floats. Below 2**53 microseconds it never rounds up to
+        a whole number: the last microsecond before one is further from it than half a step.
         """
         return (self._past(instant_us) / self.period_us).floor().cast("int64")
 
     def day_column(self, instant_us: Any) -> Any:
-        """Day that an instant lies in, closed at 00:00, likewise.
+        """Return the day that contains an instant as an Ibis column of numbers; days end at 00:00.
 
         Period ``k`` has the days ``k * period_days`` to ``(k + 1) * period_days - 1``.
         """
         return (self._past(instant_us) / MICROSECONDS_PER_DAY).floor().cast("int64")
 
     def _past(self, instant_us: Any) -> Any:
-        """Microseconds since the first instant of period 0, which begins after cutoff -1."""
+        """Return microseconds since the first instant of period 0, which begins after cutoff -1."""
         return instant_us - (self.cutoff_us(-1) + 1)
 
     @overload
@@ -106,11 +107,11 @@ class Clock:
     @overload
     def last_cutoff(self, instant_us: NDArray[np.int64]) -> NDArray[np.int64]: ...
     def last_cutoff(self, instant_us: Any) -> Any:
-        """Number of the newest cutoff at or before an instant."""
+        """Return the number of the newest cutoff at or before an instant."""
         return (instant_us - self.origin_us) // self.period_us
 
     def cutoff_on(self, day: dt.date) -> int:
-        """Number of the cutoff at 00:00 UTC of ``day``.
+        """Return the number of the cutoff at 00:00 UTC of ``day``.
 
         Raises
         ------
@@ -122,17 +123,17 @@ class Clock:
         if rest:
             weekday = (EPOCH + dt.timedelta(microseconds=self.origin_us)).strftime("%A")
             raise ValueError(
-                f"{day} is no cutoff: cutoffs fall on a {weekday}, one every {self.period_days} "
+                f"{day} is not a cutoff: cutoffs fall on {weekday}s, one every {self.period_days} "
                 f"days, e.g. {self.cutoff_at(cutoff).date()}."
             )
         return cutoff
 
     def periods_covering(self, days: int) -> int:
-        """Smallest number of whole periods that last at least ``days`` days."""
+        """Return the smallest number of whole periods that last at least ``days`` days."""
         return -(-days // self.period_days)
 
     def label(self, periods: int) -> str:
-        """Short name of a span of periods for column names: ``4w`` for weeks, else ``4p``."""
+        """Return the name of a span of periods in column names: ``4w`` for weeks, else ``4p``."""
         return f"{periods}{'w' if self.period_days == 7 else 'p'}"
 
 

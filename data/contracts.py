@@ -35,7 +35,7 @@ class Column:
     type
         ``string``, ``integer``, ``money`` (integer minor units) or ``instant`` (UTC, microseconds).
     meaning
-        What it holds, with its unit.
+        What the column holds, with its unit.
     required
         Whether a null breaks the contract.
     minimum
@@ -51,31 +51,28 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the contract: its columns, and for a log with kinds what each kind must carry.
+    """A table of the contract: its columns and, for a log with kinds, what each kind requires.
 
     Parameters
     ----------
     name
         Name of the table and of its file.
     columns
-        In the order in which they are stored.
+        Columns in stored order.
     kinds
         Allowed values of ``kind``; empty when the table has no such column.
     kind_requires
         For a kind, the columns that may not be null on its rows.
-    optional
-        Whether a business may lack the table.
     """
 
     name: str
     columns: tuple[Column, ...]
     kinds: tuple[str, ...] = ()
     kind_requires: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    optional: bool = True
 
     @property
     def is_log(self) -> bool:
-        """Whether the table is a log of events, with two times a row."""
+        """Whether the table is a log of events, with two times per row."""
         return any(column.name == "event_at" for column in self.columns)
 
     @property
@@ -97,10 +94,10 @@ def _log(
     kinds: tuple[str, ...] = (),
     kind_requires: dict[str, tuple[str, ...]] | None = None,
 ) -> Table:
-    """Declare a log: the four columns that every log has, then its own."""
+    """Declare a log: the four columns that every log has, followed by its own."""
     common = (
-        Column("event_id", "string", "unique name of the row in its log", required=True),
-        Column("customer_id", "string", "who", required=True),
+        Column("event_id", "string", "unique ID of the row in its log", required=True),
+        Column("customer_id", "string", "customer of the event", required=True),
         Column("event_at", "instant", "when it happened", required=True),
         Column("available_at", "instant", "when it could first be known", required=True),
     )
@@ -110,14 +107,13 @@ def _log(
 CUSTOMERS = Table(
     "customers",
     (
-        Column("customer_id", "string", "unique name of the customer", required=True),
+        Column("customer_id", "string", "unique ID of the customer", required=True),
         Column("signed_up_at", "instant", "when the customer first existed", required=True),
         Column("country", "string", "ISO 3166 code; never changes"),
         Column("segment", "string", "market segment at sign-up; never changes"),
         Column("channel", "string", "how the customer was acquired; never changes"),
         Column("owner", "string", "who looks after the account now; not a feature"),
     ),
-    optional=False,
 )
 
 BILLING_INTERVALS = ("week", "month", "quarter", "year")
@@ -125,7 +121,7 @@ CAUSES = ("voluntary", "involuntary")
 
 SUBSCRIPTIONS = _log(
     "subscriptions",
-    Column("subscription_id", "string", "which subscription", required=True),
+    Column("subscription_id", "string", "ID of the subscription", required=True),
     Column("kind", "string", "what happened", required=True),
     Column("plan", "string", "plan after the event"),
     Column("seats", "integer", "seats after the event", minimum=0),
@@ -135,7 +131,7 @@ SUBSCRIPTIONS = _log(
     Column("renews_at", "instant", "end of the contract or billing term after the event"),
     Column("trial_ends_at", "instant", "end of the trial"),
     Column("discount_ends_at", "instant", "end of the discount in force after the event"),
-    Column("cause", "string", "of a cancellation: voluntary or involuntary"),
+    Column("cause", "string", "cause of a cancellation: voluntary or involuntary"),
     kinds=(
         "trial_started", "activated", "renewed", "plan_changed", "interval_changed",
         "price_changed", "paused", "resumed", "cancel_scheduled", "cancel_revoked", "cancelled",
@@ -146,20 +142,20 @@ SUBSCRIPTIONS = _log(
 
 USAGE = _log(
     "usage",
-    Column("feature", "string", "what was used", required=True),
-    Column("count", "integer", "how many times", required=True, minimum=0),
-    Column("duration_s", "integer", "for how long, seconds", minimum=0),
+    Column("feature", "string", "feature of the product that was used", required=True),
+    Column("count", "integer", "number of uses", required=True, minimum=0),
+    Column("duration_s", "integer", "duration of the uses, seconds", minimum=0),
 )
 
 TICKETS = _log(
     "tickets",
-    Column("ticket_id", "string", "which ticket", required=True),
+    Column("ticket_id", "string", "ID of the ticket", required=True),
     Column("kind", "string", "what happened", required=True),
     Column("author", "string", "customer or agent"),
     Column("category", "string", "subject of the ticket, e.g. billing"),
     Column("priority", "string", "low, normal, high or urgent, after the event"),
     Column("channel", "string", "email, chat, phone, ..."),
-    Column("score", "integer", "of a rating, 1 (bad) to 5 (good)", minimum=0),
+    Column("score", "integer", "score of a rating, 1 (bad) to 5 (good)", minimum=0),
     Column("text", "string", "what was written"),
     kinds=("opened", "replied", "priority_changed", "solved", "reopened", "rated"),
     kind_requires={"rated": ("score",)},
@@ -168,16 +164,16 @@ PRIORITIES = ("low", "normal", "high", "urgent")
 
 PAYMENTS = _log(
     "payments",
-    Column("invoice_id", "string", "which invoice; null for method_updated"),
+    Column("invoice_id", "string", "ID of the invoice; null for method_updated"),
     Column("kind", "string", "what happened", required=True),
-    Column("amount", "money", "minor units", minimum=0),
+    Column("amount", "money", "amount of the invoice or refund, minor units", minimum=0),
     Column("currency", "string", "ISO 4217 code of amount"),
     Column("due_at", "instant", "when the invoice falls due"),
     Column("attempt", "integer", "number of the attempt, from 1", minimum=0),
-    Column("next_attempt_at", "instant", "when the next automatic attempt is planned; null: none"),
+    Column("next_attempt_at", "instant", "when the next automatic attempt is due; null if none is"),
     Column("decline_code", "string", "why an attempt failed, e.g. insufficient_funds"),
     Column("method", "string", "card, direct_debit, invoice, ..."),
-    Column("card_expires_on", "instant", "first instant at which the card on file is dead"),
+    Column("card_expires_on", "instant", "first instant at which the card on file is expired"),
     kinds=(
         "due", "succeeded", "failed", "method_updated", "refunded", "disputed", "written_off",
     ),
@@ -200,8 +196,8 @@ INTERVENTIONS = _log(
     "interventions",
     Column("kind", "string", "what happened", required=True),
     Column("channel", "string", "phone, email, ..."),
-    Column("arm", "string", "treated or control, of an assignment"),
-    Column("list_cutoff", "instant", "cutoff of the list that the customer stood on"),
+    Column("arm", "string", "arm of an assignment: treated or control"),
+    Column("list_cutoff", "instant", "cutoff of the list that the customer was on"),
     kinds=("assigned", "contacted", "offer_made"),
     kind_requires={"assigned": ("arm",)},
 )

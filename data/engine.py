@@ -1,4 +1,4 @@
-"""The one place that opens an engine: what runs Ibis expressions and functions over blocks."""
+"""Engines: they run Ibis expressions and functions over blocks. Only this module opens one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-# The second version stores instants as differences: smaller, and read in two thirds of the time.
+# Version 2 stores instants as differences: files are smaller and read in two thirds of the time.
 PARQUET = {"COMPRESSION": "zstd", "PARQUET_VERSION": "V2"}
 
 Block = TypeVar("Block")
@@ -34,23 +34,23 @@ def _epoch_us(instant: dt.datetime) -> int:  # type: ignore[empty-body]
 
 @ibis.udf.agg.builtin(name="bit_or")  # type: ignore[untyped-decorator]
 def bit_or(mask: int) -> int:  # type: ignore[empty-body]
-    """Bitwise or of 64-bit masks: the same aggregate in DuckDB and Spark, which Ibis names not."""
+    """Bitwise or of 64-bit masks, an aggregate of DuckDB and Spark that Ibis does not provide."""
 
 
 @ibis.udf.agg.builtin(name="sum", signature=((ibis.dtype("int64"),), ibis.dtype("decimal(38, 0)")))  # type: ignore[untyped-decorator]
 def _wide_sum(number: int) -> int:  # type: ignore[empty-body]
-    """Sum of int64, which DuckDB makes a 128-bit integer that Ibis takes for int64."""
+    """Sum of int64: DuckDB returns a 128-bit integer, which Ibis would take for int64."""
 
 
 def total(column: Any) -> Any:
-    """Sum of an int64 column as an int64 column, on every engine."""
+    """Sum an int64 column to int64, on every engine."""
     return _wide_sum(column).cast("int64")
 
 
 class Engine(ABC):
     """An open connection that runs Ibis expressions, and functions over blocks of work.
 
-    Use as a context manager; ``open_engine`` makes one. Every engine gives the same results.
+    Use it as a context manager; ``open_engine`` creates one. All engines give the same results.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Engine(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Close the connection and remove what it spilled."""
+        """Close the connection and remove its temporary files."""
 
     @abstractmethod
     def microseconds(self, instant: Any) -> Any:
@@ -87,9 +87,9 @@ class Engine(ABC):
         """Run a table expression; the columns have the Arrow types of its schema."""
 
     def prepare(self, expression: Any) -> Callable[[], pa.Table]:
-        """Make a table expression ready to run, which may be done beside another that runs.
+        """Compile a table expression; safe to call while another one runs.
 
-        What is returned gives what ``to_arrow`` does. The expression reads files alone.
+        Calling the result returns what ``to_arrow`` would. The expression may read only files.
         """
         return partial(self.to_arrow, expression)
 
@@ -97,29 +97,29 @@ class Engine(ABC):
     def write(self, expression: Any, path: Path, order_by: Sequence[Any]) -> None:
         """Write an expression as one Parquet file, rows in the order of ``order_by``.
 
-        The order, names of columns or deferred expressions of them, must be total for the bytes to
-        be stable. Written under a temporary name and renamed, so that no half-written file is ever
-        seen.
+        The order, given as column names or deferred expressions of columns, must be total for the
+        bytes to be stable. The file is written under a temporary name and renamed, so that a
+        half-written file is never seen.
         """
 
     @abstractmethod
     def map_blocks(
         self, function: Callable[[Block], pa.Table], blocks: Sequence[Block]
     ) -> Iterator[pa.Table]:
-        """Yield what a function makes of each block, in the order of the blocks.
+        """Yield the result of a function for each block, in the order of the blocks.
 
         Parameters
         ----------
         function
-            Turns a block into a table that fits into memory. It must be picklable and read what it
-            needs from files, since it may run in another process, on another machine.
+            Turns a block into a table that fits into memory. It must be picklable and read its
+            inputs from files, since it may run in another process or on another machine.
         blocks
             Small picklable descriptions, such as the first and last customer of a block.
         """
 
 
 class DuckDB(Engine):
-    """DuckDB in this process; ``map_blocks`` runs in threads: NumPy and Arrow let go of Python."""
+    """DuckDB in this process. ``map_blocks`` runs in threads: NumPy and Arrow release the GIL."""
 
     def __init__(self, threads: int, memory_limit: str) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="churn-risk-")
@@ -129,13 +129,13 @@ class DuckDB(Engine):
             memory_limit=memory_limit,
             temp_directory=self._scratch.name,
             autoinstall_known_extensions="false",
-            preserve_insertion_order="false",  # as on Spark: who needs an order asks for it
+            preserve_insertion_order="false",  # as in Spark: only ORDER BY fixes an order
         )
         connection.raw_sql("SET TimeZone = 'UTC'")
         super().__init__(connection, threads)
 
     def close(self) -> None:
-        """Close the connection and remove what it spilled."""
+        """Close the connection and remove its temporary files."""
         self.connection.disconnect()
         self._scratch.cleanup()
 
@@ -148,7 +148,7 @@ class DuckDB(Engine):
         return self.connection.to_pyarrow(expression)
 
     def prepare(self, expression: Any) -> Callable[[], pa.Table]:
-        """Compile a table expression; what is returned runs it."""
+        """Compile a table expression; calling the result runs it."""
         query, schema = self.connection.compile(expression), expression.schema().to_pyarrow()
         return lambda: self.connection.con.sql(query).to_arrow_table().cast(schema)
 
@@ -162,9 +162,9 @@ class DuckDB(Engine):
     def map_blocks(
         self, function: Callable[[Block], pa.Table], blocks: Sequence[Block]
     ) -> Iterator[pa.Table]:
-        """Yield what a function makes of each block; as many at a time as there are threads.
+        """Yield the result of a function for each block, computed on ``threads`` threads.
 
-        One more waits, so that none of them stands still while a table is taken and used.
+        One more block is queued, so that no thread is idle while the caller uses a result.
         """
         with ThreadPoolExecutor(self.threads) as pool:
             waiting: deque[Future[pa.Table]] = deque()
@@ -190,13 +190,13 @@ def open_engine(
     name
         ``duckdb``, or ``spark``, which needs the extra of that name and Java.
     threads
-        Threads used; changes no result.
+        Number of threads; does not change any result.
     memory_limit
         Memory beyond which the engine spills to disk, e.g. ``3GB``.
     master
-        Spark's master; None is this machine.
+        Spark's master; None for this machine.
     packages
-        Python packages of ours that Spark's workers get.
+        Python packages of this project to send to Spark's workers.
 
     Raises
     ------
@@ -208,7 +208,7 @@ def open_engine(
     if name == "duckdb":
         return DuckDB(threads, memory_limit)
     if name == "spark":
-        from data.spark import open_spark  # noqa: PLC0415 - only who asks for Spark needs it
+        from data.spark import open_spark  # noqa: PLC0415 - Spark is an extra
 
         return open_spark(threads, memory_limit, master, packages)
     raise ValueError(f"There is no engine {name!r}: engine.name in params.yaml is duckdb or spark.")

@@ -1,10 +1,10 @@
-"""The one error that a user can cause and mend."""
+"""The only error that users can cause and fix."""
 
 
 class BadInputError(ValueError):
-    """Something in the user's data or parameters breaks a stated rule.
+    """The user's data or parameters break a stated rule.
 
-    The message is one clear sentence for a person: which file, which column, which rule, how many
-    rows, and what to do. The command line shows the message alone, without a traceback, and exits
-    with a code other than 0.
+    The message is one sentence for a person: which file, column and rule, the number of rows, and
+    what to do. The command line shows only the message, without a traceback, and exits with a
+    non-zero code.
     """

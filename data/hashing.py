@@ -1,4 +1,4 @@
-"""Chance that never changes: stable numbers drawn from names."""
+"""Reproducible random numbers: stable hashes of names."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ if TYPE_CHECKING:
 
 
 def stable_hash(salt: str, names: Iterable[str]) -> NDArray[np.uint64]:
-    """Return 64 bits for each name, equal on every machine and in every run.
+    """Hash each name to 64 bits, equal on every machine and in every run.
 
     Parameters
     ----------
     salt
-        Makes draws for different purposes independent of each other.
+        Makes the hashes for different purposes independent of each other.
     names
-        The names, e.g. customer ids.
+        Names, e.g. customer IDs.
+
+    Returns
+    -------
+    Array of shape (names,).
     """
     start = hashlib.sha256(salt.encode() + b"\x00")
     bits = bytearray()

@@ -1,6 +1,6 @@
-"""What a module runs: the modules of this project that it can load, and digests of their code.
+"""Import graph: the modules of this project that a module can load, and digests of their code.
 
-DVC, the cache of the measures and the record of a model ask here, so that all three mean the same
+DVC, the cache of the measures and the record of a model use it, so that all three mean the same
 by "the code has changed".
 """
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 
 @cache
 def source_of(module: str) -> Path | None:
-    """File of a module of this project by its dotted name; None for other names."""
+    """Return the file of a module of this project by its dotted name; None for other names."""
     place = ROOT.joinpath(*module.split("."))
     for path in (place.with_suffix(".py"), place / "__init__.py"):
         if path.is_file():
@@ -30,15 +30,15 @@ def source_of(module: str) -> Path | None:
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """Names in the imports of a module that can run, wherever they stand in it.
+    """Return the names that a module imports when it runs, anywhere in its code.
 
-    Of ``from data import clock`` both ``data`` and ``data.clock`` are named; what stands under
-    ``if TYPE_CHECKING`` never runs.
+    ``from data import clock`` gives both ``data`` and ``data.clock``. Imports under
+    ``if TYPE_CHECKING`` are left out: they never run.
 
     Raises
     ------
     ValueError
-        If the module imports relatively.
+        If the module uses a relative import.
     """
     path = source_of(module)
     if path is None:
@@ -49,13 +49,13 @@ def imports(module: str) -> frozenset[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             if node.level or node.module is None:
-                raise ValueError(f"{module} imports relatively: name the package.")
+                raise ValueError(f"{module} uses a relative import: name the package.")
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return frozenset(names)
 
 
 def _running(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield all nodes but those under ``if TYPE_CHECKING``."""
+    """Yield all nodes except those under ``if TYPE_CHECKING``."""
     children: Iterable[ast.AST] = ast.iter_child_nodes(node)
     if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
         children = node.orelse
@@ -66,7 +66,7 @@ def _running(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def reached(*modules: str) -> frozenset[str]:
-    """Modules of this project that importing and running some modules can load, with these."""
+    """Return the modules of this project that ``modules`` can load, themselves included."""
     seen: set[str] = set()
     waiting = list(modules)
     while waiting:
@@ -81,10 +81,10 @@ def reached(*modules: str) -> frozenset[str]:
 
 
 def code_digests(*modules: str) -> dict[str, str]:
-    """MD5 of each file that some modules can load, by its path from the project's folder."""
+    """Return the MD5 of each file that ``modules`` can load, by its path in the project."""
     paths = {path for name in reached(*modules) if (path := source_of(name)) is not None}
     return {
-        path.relative_to(ROOT).as_posix(): hashlib.md5(  # which file changed, not a secret
+        path.relative_to(ROOT).as_posix(): hashlib.md5(  # detects changes; not a matter of security
             path.read_bytes(), usedforsecurity=False
         ).hexdigest()
         for path in sorted(paths)

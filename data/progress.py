@@ -16,16 +16,16 @@ LINES = 5
 
 
 def progress(steps: Collection[T], what: str, logger: logging.Logger) -> Iterator[T]:
-    """Yield the steps of a loop and show how far it is.
+    """Yield the steps of a loop and show its progress.
 
     Parameters
     ----------
     steps
-        What is looped over.
+        Steps of the loop.
     what
-        What is done, e.g. ``simulating weeks``.
+        Name of the steps in the output, e.g. ``simulated weeks``.
     logger
-        Gets about ``LINES`` lines when there is no terminal to draw a bar on.
+        Receives about ``LINES`` lines when standard error is not a terminal.
     """
     if sys.stderr.isatty():
         yield from tqdm(steps, desc=what, leave=False)

@@ -1,13 +1,13 @@
-"""The quality stage: which raw rows are taken, which are set aside, and by which rule.
+"""The quality stage: which raw rows are kept, which are quarantined, and by which rule.
 
-Every raw row ends in exactly one of two places: ``clean`` when it breaks no rule, or ``quarantine``
-with the first rule that it breaks. Nothing is mended and nothing is dropped.
+Every raw row ends in exactly one of two places: ``clean`` if it breaks no rule, or ``quarantine``
+with the first rule that it breaks. No row is repaired or dropped.
 
 Whether a row is kept is a function of the row itself, of the customers' dimension, and of rows that
 became available no later than it. Row rules look at one row. Duplicates are sought among the rows
-that break no row rule, and the first available of them is kept: a copy that turns up later never
-changes what was known before, and a broken row is no delivery of its event, so that the mended one
-stands from the moment at which it arrives (it must not be thrown away in favour of nothing).
+that break no row rule, and the first available one is kept: a later copy never changes what was
+known before. A broken row does not count as a delivery of its event, so a corrected row counts from
+its own arrival instead of being discarded as a duplicate of the broken one.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
     from data.engine import Engine
 
-# A business without contracts is judged by its silence, so either log can tell who left.
+# Without contracts, silence decides who left; so either log is a source of outcomes.
 OUTCOME_SOURCES = ("subscriptions", "usage")
-# Instants outside are mistakes of unit (milliseconds read as seconds) or stand for "never".
+# Instants outside are errors of unit (milliseconds read as seconds) or stand for "never".
 EARLIEST = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
 LATEST = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
 ALLOWED_VALUES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -48,7 +48,7 @@ ALLOWED_VALUES: dict[str, dict[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class QualitySettings(QualityTerms):
-    """What the quality stage tolerates.
+    """Limits of the quality stage.
 
     Parameters
     ----------
@@ -68,11 +68,11 @@ class Rule:
     name
         Name under which a row is quarantined.
     sentence
-        What is wrong with a row that breaks it, in plain words.
+        What is wrong with a row that breaks the rule, in plain words.
     broken
-        Deferred Ibis boolean over the columns of the table, and for a log ``signed_up_at`` of its
-        customer (null: there is no such customer). True breaks the rule, null does not. None for
-        the rule on duplicates, which no row breaks by itself.
+        Deferred Ibis boolean over the columns of the table and, for a log, ``signed_up_at`` of its
+        customer (null if there is no such customer). True breaks the rule, null does not. None for
+        the rule on duplicates, which compares rows.
     """
 
     name: str
@@ -81,14 +81,14 @@ class Rule:
 
 
 def rules(table: Table, lateness_days: int) -> tuple[Rule, ...]:
-    """Return the rules of a table in the order in which they are tried.
+    """Return the rules of a table in the order in which they are checked.
 
-    Those that follow from the contract come first, then those between rows. ``lateness_days`` is
-    the longest delay between the two times of a row.
+    Rules that follow from the contract come first, the rule on duplicates last. ``lateness_days``
+    is the longest delay allowed between the two times of a row.
     """
     key = "event_id" if table.is_log else "customer_id"
     duplicate = Rule(
-        f"duplicate_{key}", f"an earlier available row has the same {key}, and is kept", None
+        f"duplicate_{key}", f"an earlier available row has the same {key} and is kept", None
     )
     timing = _log_rules(lateness_days) if table.is_log else ()
     return (*_contract_rules(table), *timing, duplicate)
@@ -126,7 +126,7 @@ def _contract_rules(table: Table) -> tuple[Rule, ...]:
     implausible = [
         Rule(
             f"implausible_{c.name}",
-            f"{c.name} lies outside the years {EARLIEST.year} to {LATEST.year - 1}",
+            f"{c.name} is outside the years {EARLIEST.year} to {LATEST.year - 1}",
             (ibis._[c.name] < EARLIEST) | (ibis._[c.name] >= LATEST),
         )
         for c in table.columns
@@ -139,18 +139,22 @@ def _log_rules(lateness_days: int) -> tuple[Rule, ...]:
     event_at, available_at, signed_up_at = ibis._.event_at, ibis._.available_at, ibis._.signed_up_at
     late = available_at > event_at + ibis.interval(days=lateness_days)
     return (
-        Rule("unknown_customer", "customer_id is in no clean customer row", signed_up_at.isnull()),
+        Rule(
+            "unknown_customer",
+            "customer_id has no clean customer row",
+            signed_up_at.isnull(),
+        ),
         Rule(
             "before_sign_up",
-            "event_at lies before the customer signed up",
+            "event_at is before the customer signed up",
             event_at < signed_up_at,
         ),
         Rule(
             "available_before_event",
-            "available_at lies before event_at",
+            "available_at is before event_at",
             available_at < event_at,
         ),
-        Rule("too_late", f"available_at lies over {lateness_days} days after event_at", late),
+        Rule("too_late", f"available_at is more than {lateness_days} days after event_at", late),
     )
 
 
@@ -162,10 +166,10 @@ def validate(
     clock: Clock,
     settings: QualitySettings,
 ) -> dict[str, Any]:
-    """Sort the raw rows into clean ones and quarantined ones.
+    """Split the raw rows into clean and quarantined ones.
 
-    The quarantine is written first, with the report beside it (``report.json``), so that it can be
-    looked into when the run then stops; the clean folder is replaced only when no limit is passed.
+    The quarantine is written first, together with the report (``report.json``), so that it can be
+    inspected when the run then stops; the clean folder is replaced only if no limit is exceeded.
 
     Parameters
     ----------
@@ -174,13 +178,13 @@ def validate(
     clean
         Folder replaced by ``<table>.parquet`` of the rows that break no rule, sorted by (period of
         available_at, customer_id, event_at, available_at, event_id), customers by customer_id,
-        and ``arrivals.json``, which tells the periods that a change of the source touched.
+        and ``arrivals.json``, which shows the periods that a change of the source affects.
     quarantine
-        Folder replaced by ``<table>.parquet`` of the others, with the column ``rule``.
+        Folder replaced by ``<table>.parquet`` of the other rows, with the column ``rule``.
     engine
-        Runs the scans; the number of its threads changes no byte.
+        Runs the scans; the number of its threads does not change a byte.
     clock
-        Tells the newest cutoff that a log reaches.
+        Numbers the periods and cutoffs.
     settings
         Limits.
 
@@ -189,15 +193,15 @@ def validate(
     dict
         Table to ``rows``, ``clean``, ``quarantined`` (``rows = clean + quarantined``) and ``rules``
         (rule to number of rows, broken rules only); for logs also ``first_event_at`` and
-        ``last_available_at`` of the clean rows (ISO 8601, null when there are none) and
+        ``last_available_at`` of the clean rows (ISO 8601, null if there are none) and
         ``newest_cutoff``, the date of the last cutoff at or before ``last_available_at``.
 
     Raises
     ------
     BadInputError
-        If a file or a source of outcomes is missing, a schema is not the contract's, a table holds
-        no row (or no clean row), a limit has an unknown name, or a rule is broken by a larger share
-        of a table's rows than its limit.
+        If a file or a source of outcomes is missing, a schema is not the contract's, a table has no
+        rows (or no clean rows), a limit has an unknown name, or the share of a table's rows that
+        break a rule exceeds its limit.
     """
     tables = _tables(raw)
     _check_limit_names(settings)
@@ -224,7 +228,7 @@ def validate(
 
 
 def _order(table: Table, engine: Engine, clock: Clock) -> list[Any]:
-    """Order of a clean table: a period's arrivals lie together, so that they can be read alone."""
+    """Return the order of a clean table: arrivals of a period are adjacent, to be read alone."""
     if not table.is_log:
         return ["customer_id"]
     arrived = clock.period_column(engine.microseconds(ibis._.available_at))
@@ -232,13 +236,13 @@ def _order(table: Table, engine: Engine, clock: Clock) -> list[Any]:
 
 
 def _tables(raw: Path) -> list[Table]:
-    """Return the tables that ``raw`` holds, customers first, once their files are sound."""
+    """Return the tables in ``raw``, customers first; checks their files."""
     present = [CUSTOMERS, *(t for t in LOGS if (raw / f"{t.name}.parquet").exists())]
     for table in present:
         _check_file(raw / f"{table.name}.parquet", table)
     if not any(table.name in OUTCOME_SOURCES for table in present):
         raise BadInputError(
-            f"{raw} holds no source of outcomes: add subscriptions.parquet (who cancelled) or "
+            f"{raw} has no source of outcomes: add subscriptions.parquet (who cancelled) or "
             "usage.parquet (who fell silent)."
         )
     return present
@@ -249,16 +253,16 @@ def _check_file(path: Path, table: Table) -> None:
         with pq.ParquetFile(path) as file:
             schema, rows = file.schema_arrow, file.metadata.num_rows
     except FileNotFoundError:
-        raise BadInputError(f"{path} is missing: the ingest stage has to write it.") from None
+        raise BadInputError(f"{path} is missing: run the ingest stage.") from None
     except (OSError, pa.ArrowException) as error:
-        raise BadInputError(f"{path} is no readable Parquet file: write it anew.") from error
+        raise BadInputError(f"{path} cannot be read as Parquet: export it again.") from error
     for column in table.schema:
         if column.name not in schema.names:
             raise BadInputError(f"{path} lacks the column {column.name} ({column.type}): add it.")
-        if (found := schema.field(column.name).type) != column.type:
+        if (actual := schema.field(column.name).type) != column.type:
             raise BadInputError(
-                f"Column {column.name} of {path} is of type {found} in all {rows:,} rows where the "
-                f"contract says {column.type}: convert it."
+                f"Column {column.name} of {path} is of type {actual} in all {rows:,} rows where "
+                f"the contract says {column.type}: convert it."
             )
     if schema.names != table.schema.names:
         raise BadInputError(
@@ -266,14 +270,14 @@ def _check_file(path: Path, table: Table) -> None:
             f"order, {', '.join(table.schema.names)}."
         )
     if rows == 0:
-        raise BadInputError(f"{path} holds no row: deliver its rows, or leave the file out.")
+        raise BadInputError(f"{path} has no rows: export it again, or remove the file.")
 
 
 def _check_limit_names(settings: QualitySettings) -> None:
     known = {f"{t.name}.{r.name}" for t in TABLES.values() for r in rules(t, 0)}
     for name in sorted(set(settings.share_limits) - known):
         raise BadInputError(
-            f"share_limits names {name!r}, which is no rule: write table.rule, e.g. "
+            f"validate.share_limits has no rule {name!r}: use table.rule, e.g. "
             "usage.unknown_customer."
         )
 
@@ -281,7 +285,7 @@ def _check_limit_names(settings: QualitySettings) -> None:
 def _judged_tables(
     raw: Path, tables: Sequence[Table], engine: Engine, scratch: Path, settings: QualitySettings
 ) -> dict[str, Any]:
-    """Return the lazy judged rows of every table; logs are judged against the clean customers."""
+    """Return the judged rows of every table, lazily; logs are checked against clean customers."""
     judged: dict[str, Any] = {}
     for table in tables:
         rows = engine.read(raw / f"{table.name}.parquet")
@@ -297,9 +301,9 @@ def _judged(
 ) -> Any:
     """Add ``rule``: the first rule that a row breaks, null for a clean row.
 
-    ``rows`` are those of the table, of a log joined to ``signed_up_at``. The window that ranks
-    copies runs over repeated ids only: sorting every row to find none would cost more than all
-    other rules together.
+    ``rows`` are the rows of the table, for a log joined to ``signed_up_at``. Copies are ranked only
+    among repeated IDs: sorting every row to find none would cost more than all other rules
+    together.
     """
     *row_rules, duplicate = rules(table, settings.lateness_days)
     cases = [(rule.broken, rule.name) for rule in row_rules]
@@ -311,7 +315,7 @@ def _judged(
     if pq.read_metadata(path).num_rows == 0:
         return flagged
     repeated = engine.read(path)
-    # Broken rows rank behind; identical rows are interchangeable, so that this order is total.
+    # Broken rows rank last; identical rows are interchangeable, so this order is total.
     order = [flagged.rule.notnull(), first, *table.schema.names]
     rank = ibis.row_number().over(group_by=key, order_by=order)
     later = (rank > 0).ifelse(duplicate.name, ibis.null(str))
@@ -324,15 +328,15 @@ def _kept(judged: Any) -> Any:
 
 
 def _summary(judged: Any, table: Table, engine: Engine, clock: Clock) -> dict[str, Any]:
-    """Count the rows of a table by rule, in one scan; for a log also tell what time it covers."""
+    """Count the rows of a table by rule in one scan; for a log, add the time that it covers."""
     measures = {"rows": judged.count()}
     if table.is_log:
         measures["first"] = engine.microseconds(judged.event_at).min()
         measures["last"] = engine.microseconds(judged.available_at).max()
-    found = engine.to_arrow(judged.group_by("rule").agg(**measures)).to_pylist()
-    groups = {group["rule"]: group for group in found}
+    counts = engine.to_arrow(judged.group_by("rule").agg(**measures)).to_pylist()
+    groups = {group["rule"]: group for group in counts}
     kept = groups.pop(None, {"rows": 0, "first": None, "last": None})
-    # In the order in which the rules are tried.
+    # In the order in which the rules are checked.
     broken = {r.name: groups[r.name]["rows"] for r in rules(table, 0) if r.name in groups}
     quarantined = sum(broken.values())
     summary = {
@@ -379,11 +383,11 @@ def _check_shares(
             raise BadInputError(
                 f"In {rows:,} of the {summary['rows']:,} rows of {table.name} "
                 f"({rows / summary['rows']:.1%}, limit {limit:.1%}) {sentences[rule]} (rule "
-                f"{rule}): look at them in {quarantine / table.name}.parquet, then mend the "
-                f"source, or raise validate.share_limits for {name}."
+                f"{rule}): inspect them in {quarantine / table.name}.parquet, then fix the "
+                f"source or raise validate.share_limits for {name}."
             )
     if summary["clean"] == 0:
         raise BadInputError(
-            f"Every one of the {summary['rows']:,} rows of {table.name} breaks a rule: look at "
-            f"them in {quarantine / table.name}.parquet and mend the source."
+            f"All {summary['rows']:,} rows of {table.name} break a rule: inspect them in "
+            f"{quarantine / table.name}.parquet and fix the source."
         )

@@ -1,6 +1,6 @@
 """Spark as an engine: the same expressions, and functions over blocks inside ``mapInArrow``.
 
-Runs on this machine or on a cluster whose machines share the file system of the project's folder.
+It runs on this machine, or on a cluster whose machines share the file system of the project.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def _unix_micros(instant: dt.datetime) -> int:  # type: ignore[empty-body]
 
 
 class Spark(Engine):
-    """A Spark session; each block of ``map_blocks`` is a task of one thread."""
+    """A Spark session. Each block of ``map_blocks`` is a single-threaded task."""
 
     def __init__(self, session: Any, scratch: tempfile.TemporaryDirectory[str]) -> None:
         super().__init__(ibis.pyspark.connect(session), threads=1)
         self._session, self._scratch = session, scratch
 
     def close(self) -> None:
-        """Stop the session and remove what it spilled."""
+        """Stop the session and remove its temporary files."""
         self._session.stop()
         self._scratch.cleanup()
 
@@ -57,12 +57,12 @@ class Spark(Engine):
     def to_arrow(self, expression: Any) -> pa.Table:
         """Run a table expression; the columns have the Arrow types of its schema.
 
-        Not by way of Ibis, which goes through pandas and makes integers with nulls floats.
+        Ibis is not used for this: it goes through pandas and turns integers with nulls into floats.
         """
         return self._frame(expression).toArrow().cast(expression.schema().to_pyarrow())
 
     def write(self, expression: Any, path: Path, order_by: Sequence[Any]) -> None:
-        """Write an expression as one Parquet file; one task sorts out of core and writes it."""
+        """Write an expression as one Parquet file, sorted out of core by a single task."""
         ordered = expression.order_by([ibis.asc(term) for term in order_by])
         frame = self._frame(ordered).coalesce(1)  # keeps the order
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,9 +75,9 @@ class Spark(Engine):
     def map_blocks(
         self, function: Callable[[Block], pa.Table], blocks: Sequence[Block]
     ) -> Iterator[pa.Table]:
-        """Yield what a function makes of each block; the blocks are computed side by side.
+        """Yield the result of a function for each block; blocks are computed in parallel.
 
-        Results wait on the executors' disks and are fetched one after the other.
+        Results are kept on the executors' disks and fetched one by one.
         """
         from pyspark import StorageLevel  # noqa: PLC0415 - Spark is an extra
 
@@ -87,7 +87,7 @@ class Spark(Engine):
         frame = numbers.mapInArrow(partial(_run, function, blocks), "result binary")
         frame.persist(StorageLevel.DISK_ONLY)
         try:
-            frame.count()  # all at once; the iterator alone would ask for one block at a time
+            frame.count()  # runs all blocks at once; the iterator alone would run one at a time
             for row in frame.toLocalIterator(prefetchPartitions=True):
                 yield pa.ipc.open_stream(row.result).read_all()
         finally:
@@ -102,7 +102,7 @@ def _run(
     blocks: Sequence[Block],
     batches: Iterator[pa.RecordBatch],
 ) -> Iterator[pa.RecordBatch]:
-    """Turn numbers of blocks into results, each an Arrow stream in one cell; runs on workers."""
+    """Map numbers of blocks to results, each an Arrow stream in one cell; runs on workers."""
     for batch in batches:
         for number in batch.column(0).to_pylist():
             table = function(blocks[number])
@@ -116,7 +116,7 @@ def _run(
 def open_spark(
     threads: int, memory_limit: str, master: str | None, packages: Sequence[str]
 ) -> Spark:
-    """Start a session; see ``data.engine.open_engine``.
+    """Start a Spark session; the parameters are those of ``data.engine.open_engine``.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def open_spark(
         raise BadInputError(reason)
     from pyspark.sql import SparkSession  # noqa: PLC0415 - Spark is an extra
 
-    logging.getLogger("py4j").setLevel(logging.WARNING)  # it tells of every connection
+    logging.getLogger("py4j").setLevel(logging.WARNING)  # it logs every connection
     master = master or f"local[{threads}]"
     scratch = tempfile.TemporaryDirectory(prefix="churn-risk-")
     builder = SparkSession.builder.appName("churn-risk").master(master)
@@ -138,7 +138,7 @@ def open_spark(
     except Exception as error:
         scratch.cleanup()
         raise BadInputError(
-            f"Spark did not start with engine.master {master} ({_reason(error)}): mend "
+            f"Spark did not start with engine.master {master} ({_reason(error)}): fix "
             "engine.master or engine.memory_limit in params.yaml, or choose engine.name duckdb."
         ) from error
     session.sparkContext.setLogLevel("ERROR")
@@ -148,29 +148,29 @@ def open_spark(
 
 
 def unavailable() -> str | None:
-    """Say what this machine lacks to run Spark; None if it lacks nothing."""
+    """Return what this machine lacks to run Spark, as a sentence; None if it lacks nothing."""
     if importlib.util.find_spec("pyspark") is None:
         return (
             "engine.name is spark, but PySpark is not installed: install the extra "
-            "(pip install 'churn-risk[spark]'; make test-spark does it too), or choose duckdb."
+            "(pip install 'churn-risk[spark]'; make test-spark does so too), or choose duckdb."
         )
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin" if home else None)
-    found = None
+    version = None
     if java is not None:
-        done = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)  # noqa: S603 - a name that we looked up
-        found = re.search(r'version "(?:1\.)?(\d+)', done.stderr)
-    if found is None or int(found[1]) < JAVA:
-        there = f"Java {found[1]} was found" if found else "none was found"
+        done = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)  # noqa: S603 - the path comes from shutil.which
+        version = re.search(r'version "(?:1\.)?(\d+)', done.stderr)
+    if version is None or int(version[1]) < JAVA:
+        installed = f"Java {version[1]} was found" if version else "none was found"
         return (
-            f"engine.name is spark, which needs Java {JAVA} or newer, but {there}: install one "
+            f"engine.name is spark, which needs Java {JAVA} or newer, but {installed}: install one "
             f"(Debian: openjdk-{JAVA}-jre-headless), set JAVA_HOME, or choose duckdb."
         )
     return None
 
 
 def _settings(master: str, threads: int, memory_limit: str, scratch: str) -> dict[str, str]:
-    """Spark's settings; what is not here can be set in spark-defaults.conf."""
+    """Return the settings of Spark; others can be set in spark-defaults.conf."""
     memory = f"{bytes_of(memory_limit) // 10**6}m"
     settings = {
         "spark.driver.memory": memory,
@@ -181,7 +181,7 @@ def _settings(master: str, threads: int, memory_limit: str, scratch: str) -> dic
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
         "spark.sql.session.timeZone": "UTC",
-        # What overflows or does not fit stops the run instead of becoming null.
+        # An overflow or a failed cast stops the run instead of giving null.
         "spark.sql.ansi.enabled": "true",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
@@ -189,7 +189,7 @@ def _settings(master: str, threads: int, memory_limit: str, scratch: str) -> dic
         "spark.sql.parquet.compression.codec": "zstd",
         "spark.sql.warehouse.dir": f"{scratch}/warehouse",
     }
-    # Spark reads it from the environment alone.
+    # Spark reads this only from the environment.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     if master.startswith("local"):
         settings["spark.sql.shuffle.partitions"] = str(2 * threads)
@@ -200,13 +200,13 @@ def _settings(master: str, threads: int, memory_limit: str, scratch: str) -> dic
 
 
 def _reason(error: Exception) -> str:
-    """First line that tells something, of Java's error where there is one."""
+    """Return the first line of an error, of the Java error if there is one."""
     java = getattr(error, "java_exception", None)
     return str(java or error).strip().splitlines()[0].rstrip(".")
 
 
 def _zipped(packages: Sequence[str], folder: Path) -> str:
-    """Zip the modules of packages, for machines on which they are not installed."""
+    """Zip the modules of packages for machines on which they are not installed."""
     target = folder / "churn_risk.zip"
     with zipfile.ZipFile(target, "w") as archive:
         for package in packages:

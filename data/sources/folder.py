@@ -2,17 +2,17 @@
 
 The stem of a file is the name of its table: ``usage.parquet``, ``usage.csv`` or a folder ``usage/``
 of part files of one of these formats with the same columns. CSV is UTF-8 (RFC 4180: commas, double
-quotes) with a header; a cell without text is null. Types are converted exactly or refused:
+quotes) with a header; an empty cell is null. Types are converted exactly or refused:
 
-- integers: digits, perhaps with a fraction of zeros (``3.0``, as pandas writes an integer column
-  with gaps);
+- integers: digits, optionally with a fraction of zeros (``3.0``, as pandas writes an integer column
+  with nulls);
 - money: integers in minor units, or, for major units, at most two decimals, turned into cents;
-- instants: ISO 8601, naive ones in UTC, kept to the microsecond. An event of which only
-  the date is given happened at 00:00 and could first be known at 00:00 the next day.
+- instants: ISO 8601, naive ones in UTC, kept to the microsecond. An event with only a date
+  happened at 00:00 and could first be known at 00:00 the next day.
 
-A log without ``event_id`` gets ids from the content of its rows, the n-th of equal rows a number n:
-a row keeps its id whatever else the file holds, so that later rows change nothing about earlier
-ones. Such a log cannot show that a row was delivered twice.
+A log without ``event_id`` gets IDs from the content of its rows, numbered among equal rows. A row
+keeps its ID whatever else the file holds, so that later rows do not change earlier ones. In such a
+log, a row that was delivered twice cannot be recognised.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 from data.atomic import replaced_folder
 from data.contracts import TABLES, Column, Table
 from data.errors import BadInputError
+from data.sources import check_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DERIVED = ("event_id", "available_at")
-FORMATS = ("parquet", "csv")
+LABELS = {"parquet": "Parquet", "csv": "CSV"}
 IBIS_TYPES = {
     "string": "string",
     "integer": "int64",
@@ -63,7 +64,7 @@ INSTANT_TEXT = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a table comes from: its files, all with the same ``names`` of columns."""
+    """Files of a table, all with the columns ``names``."""
 
     table: Table
     label: str
@@ -74,7 +75,7 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Converted:
-    """A column in the type of the contract, as given, and where only a date was given."""
+    """A column: converted to the contract, as given, and whether only a date was given."""
 
     value: Any
     given: Any
@@ -89,22 +90,22 @@ def read_files(
     currency: str,
     engine: Engine,
 ) -> dict[str, int]:
-    """Read a folder of files in the contract into raw tables.
+    """Convert a folder of files into raw tables of the contract.
 
     Parameters
     ----------
     folder
-        Holds ``<table>.parquet``, ``<table>.csv`` or ``<table>/`` with part files; other files and
-        columns that the contract does not name are left out, with a note in the log.
+        Folder of ``<table>.parquet``, ``<table>.csv`` or ``<table>/`` with part files; other files
+        and columns outside the contract are ignored, columns with a note in the log.
     target
         Folder replaced by ``<table>.parquet`` in the exact schema of the contract, sorted by
-        customer and time; untouched when anything is wrong.
+        customer and time; untouched if anything is wrong.
     columns
-        Table to contract column to its name in the source; names not given are the contract's.
+        Table to contract column to its name in the source; the contract's name by default.
     money_unit
         ``minor`` (4990) or ``major`` (49.90): the unit of money in the source.
     currency
-        The one reporting currency; null in the source means this one.
+        The reporting currency; null in the source means this one.
     engine
         Runs the conversion; memory is bounded by its limit.
 
@@ -116,19 +117,18 @@ def read_files(
     Raises
     ------
     BadInputError
-        If the folder, ``customers``, every source of outcomes, or a required column is missing, a
-        file is unreadable or without rows, a value cannot be converted exactly, another currency
-        turns up, or ``columns`` names what does not exist.
+        If the folder, ``customers``, both sources of outcomes or a required column are missing, a
+        file cannot be read or has no rows, a value cannot be converted exactly, a row has another
+        currency, or ``columns`` names a table or column that does not exist.
     """
-    if not folder.is_dir():
-        raise BadInputError(f"{folder} is no folder: set ingest.path to the folder of your files.")
+    check_folder(folder)
     for name in columns:
         if name not in TABLES:
             raise BadInputError(
-                f"ingest.columns names the table {name!r}; it takes {', '.join(TABLES)}."
+                f"ingest.columns has no table {name!r}; its tables are {', '.join(TABLES)}."
             )
-    found = [_find(folder, table) for table in TABLES.values()]
-    sources = {source.table.name: source for source in found if source is not None}
+    candidates = [_find(folder, table) for table in TABLES.values()]
+    sources = {source.table.name: source for source in candidates if source is not None}
     _check_tables(folder, sources)
     rows = {}
     with replaced_folder(target) as writing:
@@ -144,22 +144,22 @@ def read_files(
 def _check_tables(folder: Path, sources: Mapping[str, _Source]) -> None:
     if "customers" not in sources:
         raise BadInputError(
-            f"{folder} holds no customers.parquet, customers.csv or folder customers: add it."
+            f"{folder} has no customers.parquet, customers.csv or folder customers: add one."
         )
     if not sources.keys() & {"subscriptions", "usage"}:
         raise BadInputError(
-            f"{folder} holds no source of outcomes: add subscriptions (who cancelled) or usage "
+            f"{folder} has no source of outcomes: add subscriptions (who cancelled) or usage "
             "(who fell silent), as .parquet or .csv."
         )
 
 
 def _find(folder: Path, table: Table) -> _Source | None:
-    """Return the files of a table, None when the folder has none."""
-    candidates = {f: [p] for f in FORMATS if (p := folder / f"{table.name}.{f}").is_file()}
+    """Return the files of a table; None if the folder has none."""
+    candidates = {f: [p] for f in LABELS if (p := folder / f"{table.name}.{f}").is_file()}
     if (parts := folder / table.name).is_dir():
-        candidates |= {f"parts {f}": g for f in FORMATS if (g := sorted(parts.glob(f"*.{f}")))}
+        candidates |= {f"parts {f}": g for f in LABELS if (g := sorted(parts.glob(f"*.{f}")))}
         if not any(name.startswith("parts") for name in candidates):
-            raise BadInputError(f"{parts} holds no .parquet or .csv file: add its part files.")
+            raise BadInputError(f"{parts} has no .parquet or .csv files: add its part files.")
     if not candidates:
         return None
     if len(candidates) > 1:
@@ -189,7 +189,8 @@ def _column_names(path: Path, file_format: str) -> tuple[str, ...]:
                 names = tuple(next(csv.reader(file), ()))
     except (OSError, ValueError, pa.ArrowException, csv.Error) as error:
         raise BadInputError(
-            f"{path} is no readable {file_format} file ({_first_line(error)}): write it anew."
+            f"{path} cannot be read as {LABELS[file_format]} ({_first_line(error)}): export it "
+            "again."
         ) from error
     for name in names:
         if names.count(name) > 1:
@@ -198,13 +199,13 @@ def _column_names(path: Path, file_format: str) -> tuple[str, ...]:
 
 
 def _open(source: _Source, renames: Mapping[str, str], engine: Engine) -> Any:
-    """Return the source as a lazy table with the columns of the contract that it has."""
+    """Return the source as a lazy table of those contract columns that it has."""
     chosen = _chosen_columns(source, renames)
     paths = [str(path) for path in source.paths]
     with _readable(source):
         if source.format == "parquet":
             return engine.connection.read_parquet(paths).select(**chosen)
-        # Read by position, so that no name in the header can clash with another.
+        # Columns are read by position, so that names in the header cannot clash.
         positions = {name: f"c{i}" for i, name in enumerate(source.names)}
         table = engine.connection.read_csv(
             paths,
@@ -219,13 +220,13 @@ def _open(source: _Source, renames: Mapping[str, str], engine: Engine) -> Any:
 
 
 def _chosen_columns(source: _Source, renames: Mapping[str, str]) -> dict[str, str]:
-    """Return contract column to source column, for those that the source has."""
+    """Return contract column to source column, for the columns that the source has."""
     table, label = source.table, source.label
     has = ", ".join(source.names)
     for column, name in renames.items():
         if column not in table.schema.names:
             raise BadInputError(
-                f"ingest.columns names the column {column!r} of {table.name}, which is none of "
+                f"ingest.columns has no column {column!r} of {table.name}; its columns are "
                 f"{', '.join(table.schema.names)}."
             )
         if name not in source.names:
@@ -243,12 +244,12 @@ def _chosen_columns(source: _Source, renames: Mapping[str, str]) -> dict[str, st
     chosen = {column: name for column, name in wanted.items() if name in source.names}
     extra = sorted(set(source.names) - set(chosen.values()))
     if extra:
-        logger.info("%s: columns outside the contract left out: %s", label, ", ".join(extra))
+        logger.info("%s: ignored columns outside the contract: %s", label, ", ".join(extra))
     return chosen
 
 
 def _convert(column: Column, table: Any, money_unit: str) -> _Converted:
-    """Return the column in its type of the contract; null where the source lacks it."""
+    """Convert a column to its type in the contract; null if the source lacks it."""
     if column.name not in table.columns:
         absent = ibis.null(IBIS_TYPES[column.type])
         return _Converted(absent, absent, ibis.literal(False))
@@ -289,7 +290,7 @@ def _integer(given: Any, major: bool) -> Any:
     if kind.is_integer() and not major:
         return given.try_cast("int64")
     if kind.is_integer() or kind.is_floating() or kind.is_decimal() or kind.is_string():
-        # By way of the text, in which 49.9 is 49.9 and not the nearest binary fraction.
+        # Converted from text, where 49.9 is 49.9 and not the nearest binary fraction.
         text = given.cast("string")
         fits = text.re_search(MAJOR_TEXT if major else INTEGER_TEXT)
         exact = (text.try_cast("decimal(38, 2)") * 100) if major else text
@@ -298,14 +299,14 @@ def _integer(given: Any, major: bool) -> Any:
 
 
 def _of_unknown_type(given: Any, target: str) -> Any:
-    """Convert what Ibis has no name for (all-null columns, nanoseconds with a zone), else null."""
+    """Convert types unknown to Ibis (all null, nanoseconds with a zone); null for others."""
     return given.try_cast(target) if given.type().is_unknown() else ibis.null(target)
 
 
 def _check_values(
     source: _Source, table: Any, converted: Mapping[str, _Converted], currency: str
 ) -> int:
-    """Return the number of rows, once every value is known to convert; one scan."""
+    """Check in one scan that every value converts; return the number of rows."""
     measures = {"rows": table.count()}
     for name in table.columns:
         cell = converted[name]
@@ -316,20 +317,20 @@ def _check_values(
         foreign = converted["currency"].value != currency
         measures["foreign"] = foreign.sum()
         measures["foreign example"] = converted["currency"].value.min(where=foreign)
-    (found,) = table.aggregate(**measures).to_pyarrow().to_pylist()
-    label, rows = source.label, found["rows"]
+    (counts,) = table.aggregate(**measures).to_pyarrow().to_pylist()
+    label, rows = source.label, counts["rows"]
     if rows == 0:
-        raise BadInputError(f"{label} holds no row: deliver its rows, or leave the table out.")
+        raise BadInputError(f"{label} has no rows: export it again, or remove it.")
     for name in table.columns:
-        if wrong := found[f"{name} wrong"]:
+        if wrong := counts[f"{name} wrong"]:
             raise BadInputError(
                 f"Column {name} of {label} is not {EXPECTED[source.table.column(name).type]} in "
-                f"{wrong:,} of {rows:,} rows, e.g. {found[f'{name} example']!r}: mend the source."
+                f"{wrong:,} of {rows:,} rows, e.g. {counts[f'{name} example']!r}: fix the source."
             )
-    if found.get("foreign"):
+    if counts.get("foreign"):
         raise BadInputError(
-            f"{label} holds {found['foreign']:,} of {rows:,} rows in a currency other than "
-            f"{currency}, e.g. {found['foreign example']!r}: convert them, or set ingest.currency."
+            f"{label} has {counts['foreign']:,} of {rows:,} rows in a currency other than "
+            f"{currency}, e.g. {counts['foreign example']!r}: convert them, or set ingest.currency."
         )
     return int(rows)
 
@@ -348,7 +349,7 @@ def _write(
     order = source.table.schema.names
     if source.table.is_log:
         known = "available_at" if "available_at" in table.columns else "event_at"
-        # Of a date no more is known than that by its end it had come.
+        # Of an event with only a date, it is known only that it had happened when the day ended.
         next_day = converted[known].value + ibis.interval(days=1)
         values["available_at"] = converted[known].is_date.ifelse(next_day, converted[known].value)
         order = ["customer_id", "event_at", "available_at", *order]
@@ -359,7 +360,7 @@ def _write(
 
 
 def _content_id(rows: Any, engine: Engine) -> Any:
-    """Name a row by a digest of its content, and the n-th of those of one digest by n."""
+    """Return IDs of rows: a digest of the content, and a number among rows of equal digest."""
     texts = [
         (engine.microseconds(rows[name]) if kind.is_timestamp() else rows[name]).cast("string")
         for name, kind in rows.schema().items()
@@ -367,22 +368,22 @@ def _content_id(rows: Any, engine: Engine) -> Any:
     ]
     content = ibis.literal("\x1f").join([text.fill_null("") for text in texts])
     digest = content.hexdigest("md5").left(16)
-    # Ordered by availability: should two digests meet, the earlier row still keeps its name.
+    # Ordered by availability: if two digests collide, the earlier row still keeps its ID.
     number = ibis.row_number().over(group_by=digest, order_by=rows.available_at)
     return digest + "-" + number.cast("string")
 
 
 @contextlib.contextmanager
 def _readable(source: _Source) -> Iterator[None]:
-    """Turn what the engine says of a broken file into one sentence."""
+    """Turn the engine's error about a broken file into one sentence."""
     try:
         yield
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
         raise BadInputError(
-            f"{source.label} cannot be read as {source.format} ({_first_line(error)}): mend the "
-            "file, or write it anew."
+            f"{source.label} cannot be read as {LABELS[source.format]} ({_first_line(error)}): fix "
+            "the file, or export it again."
         ) from error
 
 

@@ -1,13 +1,13 @@
-"""The source `oulad`: real behaviour of students, standing in for a subscription business.
+"""The source `oulad`: real behaviour of students in place of a subscription business.
 
 Part of the Open University Learning Analytics Dataset (Kuzilek, Hlosta, Zdrahal, "Open University
 Learning Analytics dataset", Scientific Data 4:170171, 2017; CC BY 4.0). An enrolment is a customer,
 a click is use, a forum visit a contact, an assessment an invoice, unregistration a cancellation.
-``docs/oulad.md`` says what stands in for what, and where the comparison limps.
+``docs/oulad.md`` lists what stands in for what, and the limits of the comparison.
 
 The dataset gives days only, counted from the start of the presentation: a row of day d happened at
-00:00 of d and could first be known at 00:00 of d + 1. ``studentInfo.csv`` is not read at all: its
-``final_result`` tells the outcome.
+00:00 of d and could first be known at 00:00 of d + 1. ``studentInfo.csv`` is not read at all, as
+its ``final_result`` gives the outcome away.
 """
 
 from __future__ import annotations
@@ -23,21 +23,23 @@ from data.atomic import replaced_folder, write_table
 from data.clock import MICROSECONDS_PER_DAY, Clock
 from data.contracts import TABLES
 from data.errors import BadInputError
+from data.sources import check_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-# Every presentation starts here, on the last cutoff at or before: else the earlier one would be
-# over before the later one begins, and a recent test block would hold hardly a withdrawal.
+# Every presentation starts on the last cutoff at or before this day. Otherwise the earlier one
+# would be over before the later one begins, and a recent test block would have hardly any
+# withdrawals.
 DAY_ZERO = dt.datetime(2013, 9, 30, tzinfo=dt.UTC)
-# Pretend money: nobody paid. One course costs the same in every month.
+# Fictitious money: students did not pay it. A course costs the same every month.
 COURSE_MRR = 10_000
 AMOUNT_PER_WEIGHT = 100
 FORUMS = ("forumng", "oucollaborate", "ouelluminate")
-# A computer-marked assessment bears the date of the marking run, 2 to 6 days after it was due, for
-# everybody; it counts as missed when it is not recorded a week after its date.
+# All computer-marked assessments have the date of the marking run, 2 to 6 days after they were due;
+# one counts as missed if it is not recorded within a week of its date.
 RECORDED_WITHIN_DAYS = {"CMA": 7}
 
 PRESENTATION = ["code_module", "code_presentation"]
@@ -60,16 +62,16 @@ NULLABLE = {
 
 
 def read_oulad(folder: Path, target: Path, clock: Clock) -> dict[str, int]:
-    """Turn the tables of OULAD into raw tables of the contract.
+    """Convert the tables of OULAD to raw tables of the contract.
 
     Parameters
     ----------
     folder
-        Holds ``courses.csv``, ``studentRegistration.csv``, ``studentVle.csv``, ``vle.csv``,
+        Folder of ``courses.csv``, ``studentRegistration.csv``, ``studentVle.csv``, ``vle.csv``,
         ``assessments.csv`` and ``studentAssessment.csv`` as published, or fewer presentations.
     target
         Folder replaced by ``customers``, ``subscriptions``, ``usage``, ``tickets`` and ``payments``
-        as ``.parquet``; untouched when anything is wrong.
+        as ``.parquet``; untouched if anything is wrong.
     clock
         Its last cutoff at or before 2013-09-30 becomes day 0 of every presentation.
 
@@ -81,11 +83,10 @@ def read_oulad(folder: Path, target: Path, clock: Clock) -> dict[str, int]:
     Raises
     ------
     BadInputError
-        If a file or a column is missing, holds something else than numbers where numbers belong, or
-        has no row.
+        If a file or a column is missing, a file has no rows, or a column of numbers holds anything
+        else.
     """
-    if not folder.is_dir():
-        raise BadInputError(f"{folder} is no folder: set ingest.path to the folder of OULAD.")
+    check_folder(folder)
     tables = {name: _read(folder, name) for name in COLUMNS}
     enrolments = _enrolments(tables)
     clicks = _clicks(tables, enrolments)
@@ -109,40 +110,42 @@ def _read(folder: Path, name: str) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, "str"), encoding="utf-8")
     except FileNotFoundError:
-        raise BadInputError(f"{path} is missing: get the whole of OULAD.") from None
+        raise BadInputError(f"{path} is missing: download all files of OULAD.") from None
     except (OSError, ValueError) as error:
-        raise BadInputError(f"{path} is no readable CSV file ({error}): get it anew.") from error
+        raise BadInputError(
+            f"{path} cannot be read as CSV ({error}): download it again."
+        ) from error
     for column in COLUMNS[name]:
         if column not in frame:
-            raise BadInputError(f"{path} lacks the column {column}: get the file anew.")
+            raise BadInputError(f"{path} lacks the column {column}: download it again.")
         if column in TEXT or column == "is_banked":
             continue
         numbers = pd.to_numeric(frame[column], errors="coerce").astype("float64")
         wrong = frame[column][numbers.isna()]
-        # Days that are not there mean something: never unregistered, an exam without a date.
+        # A missing day has a meaning: never unregistered, or an exam without a date.
         wrong = wrong.dropna() if (name, column) in NULLABLE else wrong
         if len(wrong):
             raise BadInputError(
-                f"Column {column} of {path} is no number in {len(wrong):,} of {len(frame):,} rows, "
-                f"e.g. {wrong.iloc[0]!r}: get the file anew."
+                f"Column {column} of {path} is not a number in {len(wrong):,} of {len(frame):,} "
+                f"rows, e.g. {wrong.iloc[0]!r}: download it again."
             )
         frame[column] = numbers
     if frame.empty:
-        raise BadInputError(f"{path} holds no row: get it anew.")
+        raise BadInputError(f"{path} has no rows: download it again.")
     return frame[COLUMNS[name]]
 
 
 def _enrolments(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row an enrolment that came to begin: who, module, and the days of its course of events.
+    """Return one row per enrolment that began: customer, module, and the days of its events.
 
-    Who had unregistered by the day on which the subscription would have begun never was a customer;
-    that day is over before the activation is visible, so that this leaks nothing. A missing
-    registration stays missing: the quality stage sets that customer aside.
+    Anyone who unregistered before the subscription would have begun, or on that day, was never a
+    customer. That day is over before the activation is visible, so this is not a leak. A missing
+    registration stays missing: the quality stage quarantines that customer.
     """
     rows = tables["studentRegistration"].merge(tables["courses"], on=PRESENTATION, how="left")
     rows["begins"] = rows["date_registration"].clip(lower=0).fillna(0)
     begun = ~(rows["date_unregistration"] <= rows["begins"])
-    logger.info("oulad: %d enrolments ended before they began, left out", (~begun).sum())
+    logger.info("oulad: ignored %d enrolments that ended before they began", (~begun).sum())
     rows["customer_id"] = (
         rows["code_module"]
         + "-"
@@ -166,7 +169,7 @@ def _customers(enrolments: pd.DataFrame) -> pd.DataFrame:
 
 def _subscriptions(enrolments: pd.DataFrame) -> pd.DataFrame:
     leaves = enrolments["date_unregistration"].notna()
-    # Days by function: an empty part would take over the rows of a longer column.
+    # Days are assigned by functions: a column would add its rows to an empty part.
     activated = enrolments.assign(kind="activated", day=lambda row: row["begins"])
     cancelled = enrolments[leaves].assign(
         kind="cancelled", day=lambda row: row["date_unregistration"], cause="voluntary"
@@ -185,7 +188,7 @@ def _subscriptions(enrolments: pd.DataFrame) -> pd.DataFrame:
             "plan": rows["code_module"] + "-" + rows["code_presentation"],
             "billing_interval": "month",
             "mrr": COURSE_MRR,
-            # The course has an end known beforehand, which is where the contract runs to.
+            # The end of the course is known beforehand; the contract runs until then.
             "renews_at": rows["module_presentation_length"],
             "cause": rows["cause"],
         }
@@ -193,7 +196,7 @@ def _subscriptions(enrolments: pd.DataFrame) -> pd.DataFrame:
 
 
 def _clicks(tables: dict[str, pd.DataFrame], enrolments: pd.DataFrame) -> pd.DataFrame:
-    """Every click row of an enrolment that began, repeated rows included, as usage."""
+    """Return all clicks of enrolments that began as usage, repeated rows included."""
     clicks = tables["studentVle"].assign(row=range(1, len(tables["studentVle"]) + 1))
     clicks = clicks.merge(tables["vle"], on=[*PRESENTATION, "id_site"], how="left")
     clicks = clicks.merge(enrolments, on=[*PRESENTATION, "id_student"])
@@ -209,9 +212,9 @@ def _clicks(tables: dict[str, pd.DataFrame], enrolments: pd.DataFrame) -> pd.Dat
 
 
 def _tickets(clicks: pd.DataFrame) -> pd.DataFrame:
-    """One contact a day and forum: opened, and solved on the same day.
+    """Return one contact per day and forum, opened and solved on the same day.
 
-    A visit has no answer of which the time is known; left open it would count as unsolved for ever.
+    The time of an answer to a visit is not known; left open, it would count as unsolved for ever.
     """
     visits = clicks[clicks["feature"].isin(FORUMS)]
     visits = visits.drop_duplicates(["customer_id", "event_at", "feature"])
@@ -239,11 +242,11 @@ def _tickets(clicks: pd.DataFrame) -> pd.DataFrame:
 
 
 def _payments(tables: dict[str, pd.DataFrame], enrolments: pd.DataFrame) -> pd.DataFrame:
-    """Assessments as invoices: due on their day, failed when that passes without a submission.
+    """Return assessments as invoices: due on their day, failed if it passes without a submission.
 
-    Due and failed rows are those of enrolments that are registered on the day, which is known by
-    its end. Submissions count whatever follows: to leave out those of students who unregister
-    before the due day would tell of the unregistration before it happens.
+    Due and failed rows exist for enrolments that are registered on that day, which is known at its
+    end. All submissions count: leaving out those of students who unregister before the due day
+    would reveal the unregistration before it happens.
     """
     assessments = tables["assessments"].dropna(subset="date")  # exams: no date, no submissions
     grace = assessments["assessment_type"].map(RECORDED_WITHIN_DAYS).fillna(0)
@@ -251,7 +254,7 @@ def _payments(tables: dict[str, pd.DataFrame], enrolments: pd.DataFrame) -> pd.D
     rows = assessments.merge(enrolments, on=PRESENTATION).merge(
         tables["studentAssessment"], on=["id_assessment", "id_student"], how="left"
     )
-    # Banked results were earned in an earlier year: nothing falls due in this one.
+    # Banked results were earned in an earlier year: they are not due in this one.
     rows = rows[~rows["is_banked"].isin([True, 1, "True"])]
     submitted = rows["date_submitted"]
     registered = (rows["begins"] <= rows["due"]) & ~(rows["date_unregistration"] <= rows["due"])
@@ -282,9 +285,9 @@ def _payments(tables: dict[str, pd.DataFrame], enrolments: pd.DataFrame) -> pd.D
 
 
 def _contract_table(name: str, frame: pd.DataFrame, start: int) -> pa.Table:
-    """Return the rows in the contract's schema, sorted by customer and time.
+    """Return rows in the schema of the contract, sorted by customer and time.
 
-    Instants come as days from the start of the presentation, which is at ``start`` microseconds.
+    Instants are given as days from the start of the presentation, at ``start`` microseconds.
     """
     table = TABLES[name]
     frame = frame.copy()

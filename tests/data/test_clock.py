@@ -45,7 +45,7 @@ def test_an_instant_at_a_cutoff_is_in_the_period_that_ends_there(clock: Clock, k
 
 def test_a_day_without_cutoff_is_refused_with_the_nearest_one_named() -> None:
     assert Clock().cutoff_at(Clock().cutoff_on(dt.date(2024, 1, 1))).date() == dt.date(2024, 1, 1)
-    with pytest.raises(ValueError, match=r"Monday, one every 7 days, e\.g\. 2024-01-01"):
+    with pytest.raises(ValueError, match=r"Mondays, one every 7 days, e\.g\. 2024-01-01"):
         Clock().cutoff_on(dt.date(2024, 1, 3))
 
 

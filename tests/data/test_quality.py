@@ -357,7 +357,7 @@ def test_too_many_broken_rows_stop_the_run_and_can_be_looked_at(
         run(tmp_path, engine, {"usage": rows}, QualitySettings(share_limit=0.02))
     assert str(error.value) == (
         "In 3 of the 100 rows of usage (3.0%, limit 2.0%) count is below 0 (rule count_below_0): "
-        f"look at them in {tmp_path}/quarantine/usage.parquet, then mend the source, or raise "
+        f"inspect them in {tmp_path}/quarantine/usage.parquet, then fix the source or raise "
         "validate.share_limits for usage.count_below_0."
     )
     assert (tmp_path / "clean" / "usage.parquet").read_bytes() == before
@@ -381,13 +381,13 @@ def test_a_share_at_the_limit_passes(
 
 
 def test_a_table_without_a_clean_row_stops_the_run(tmp_path: Path, engine: Engine) -> None:
-    with pytest.raises(BadInputError, match=r"Every one of the 1 rows of usage breaks a rule"):
+    with pytest.raises(BadInputError, match=r"All 1 rows of usage break a rule"):
         run(tmp_path, engine, {"usage": [ROWS["usage"] | {"count": -1}]})
 
 
 def test_a_limit_for_no_rule_is_refused(tmp_path: Path, engine: Engine) -> None:
     typo = QualitySettings(share_limits={"usage.unknwon_customer": 0.5})
-    with pytest.raises(BadInputError, match=r"share_limits names 'usage\.unknwon_customer'"):
+    with pytest.raises(BadInputError, match=r"share_limits has no rule 'usage\.unknwon_customer'"):
         run(tmp_path, engine, {}, typo)
 
 
@@ -413,13 +413,13 @@ def spoil(folder: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
-        ("empty", r"usage\.parquet holds no row"),
+        ("empty", r"usage\.parquet has no rows"),
         ("column", r"usage\.parquet lacks the column count \(int64\)"),
         ("type", r"Column count of .*usage\.parquet is of type double in all 1 rows"),
         ("order", r"usage\.parquet has the columns duration_s, count"),
-        ("unreadable", r"usage\.parquet is no readable Parquet file"),
+        ("unreadable", r"usage\.parquet cannot be read as Parquet"),
         ("customers", r"customers\.parquet is missing"),
-        ("usage", r"holds no source of outcomes"),
+        ("usage", r"has no source of outcomes"),
     ],
 )
 def test_bad_raw_folder_is_one_sentence(

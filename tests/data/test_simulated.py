@@ -709,7 +709,7 @@ def test_settings_out_of_range_are_refused(changed: dict[str, int], sentence: st
     ("clock", "horizons", "sentence"),
     [
         (Clock(period_days=14), (4,), "period_days is 14"),
-        (Clock(anchor_weekday=2), (4,), "is no cutoff"),
+        (Clock(anchor_weekday=2), (4,), "is not a cutoff"),
         (Clock(), (4, LOOKAHEAD + 1), r"horizons is \[4, 27\]"),
         (Clock(), (), r"horizons is \[\]"),
     ],

@@ -115,7 +115,7 @@ def test_columns_are_renamed_and_others_left_out_with_a_note(
         raw = read(tmp_path, engine, {"usage.csv": usage}, mapping)
     assert raw["usage"][0]["customer_id"] == "c1"
     assert raw["usage"][0]["count"] == 3
-    assert "columns outside the contract left out: COUNT, count" in caplog.text
+    assert "ignored columns outside the contract: COUNT, count" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -341,9 +341,9 @@ ROW = USAGE.splitlines()[1]
 @pytest.mark.parametrize(
     ("files", "columns", "sentence"),
     [
-        ({"usage.csv": None}, {}, r"holds no source of outcomes"),
-        ({"customers.csv": None}, {}, r"holds no customers\.parquet, customers\.csv or folder"),
-        ({"usage.csv": f"{HEADER}\n"}, {}, r"usage\.csv holds no row"),
+        ({"usage.csv": None}, {}, r"has no source of outcomes"),
+        ({"customers.csv": None}, {}, r"has no customers\.parquet, customers\.csv or folder"),
+        ({"usage.csv": f"{HEADER}\n"}, {}, r"usage\.csv has no rows"),
         ({"tickets.csv": ""}, {}, r"tickets\.csv lacks the required column customer_id"),
         (
             {"usage.csv": USAGE.replace("count", "hits")},
@@ -351,19 +351,23 @@ ROW = USAGE.splitlines()[1]
             r"usage\.csv lacks the required column count .*ingest\.columns as usage: \{count",
         ),
         ({}, {"usage": {"count": "hits"}}, r"usage\.csv lacks the column 'hits'"),
-        ({}, {"usage": {"hits": "count"}}, r"names the column 'hits' of usage, which is none of"),
-        ({}, {"clicks": {}}, r"names the table 'clicks'; it takes customers, subscriptions"),
+        ({}, {"usage": {"hits": "count"}}, r"has no column 'hits' of usage; its columns are"),
+        ({}, {"clicks": {}}, r"has no table 'clicks'; its tables are customers, subscriptions"),
         (
             {"usage.csv": USAGE.replace("2024-02-01T10:00:00Z", "01.02.2024")},
             {},
             r"event_at of .*usage\.csv is not an instant .* in 1 of 1 rows, e\.g\. '01\.02\.2024'",
         ),
         ({"usage.csv": USAGE.replace("02-01", "02-30")}, {}, r"event_at of .* not an instant"),
-        ({"usage.csv": f"{USAGE}e2,c1\n"}, {}, r"usage\.csv cannot be read as csv"),
+        ({"usage.csv": f"{USAGE}e2,c1\n"}, {}, r"usage\.csv cannot be read as CSV"),
         ({"usage.csv": HEADER + ",count\n" + ROW + ",1\n"}, {}, r"more than one column 'count'"),
-        ({"usage.csv": None, "usage.parquet": "x"}, {}, r"usage\.parquet is no readable parquet"),
+        (
+            {"usage.csv": None, "usage.parquet": "x"},
+            {},
+            r"usage\.parquet cannot be read as",
+        ),
         ({"usage/1.csv": USAGE}, {}, r"holds usage more than once \(csv, parts csv\)"),
-        ({"tickets/notes.txt": "x"}, {}, r"tickets holds no \.parquet or \.csv file"),
+        ({"tickets/notes.txt": "x"}, {}, r"tickets has no \.parquet or \.csv files"),
         (
             {"usage.csv": None, "usage/1.csv": USAGE, "usage/2.csv": "count\n1\n"},
             {},
@@ -394,7 +398,7 @@ def test_bad_files_are_one_sentence_and_leave_the_target_alone(
 
 
 def test_a_missing_folder_is_one_sentence(tmp_path: Path, engine: Engine) -> None:
-    with pytest.raises(BadInputError, match=r"nowhere is no folder: set ingest\.path"):
+    with pytest.raises(BadInputError, match=r"nowhere is not a folder: set ingest\.path"):
         read_files(tmp_path / "nowhere", tmp_path / "raw", {}, "minor", "EUR", engine)
 
 

@@ -177,19 +177,19 @@ def test_the_final_result_is_never_read(tmp_path: Path) -> None:
     ("change", "sentence"),
     [
         ({"vle": None}, r"vle\.csv is missing"),
-        ({"vle": ""}, r"vle\.csv is no readable CSV file"),
-        ({"vle": COURSE["vle"].partition("\n")[0]}, r"vle\.csv holds no row"),
+        ({"vle": ""}, r"vle\.csv cannot be read as CSV"),
+        ({"vle": COURSE["vle"].partition("\n")[0]}, r"vle\.csv has no rows"),
         (
             {"vle": COURSE["vle"].replace("activity_type", "type")},
             r"vle\.csv lacks the column activity_type",
         ),
         (
             {"studentVle": COURSE["studentVle"].replace("10,40,2", "10,forty,2")},
-            r"Column date of .*studentVle\.csv is no number in 1 of 5 rows, e\.g\. 'forty'",
+            r"Column date of .*studentVle\.csv is not a number in 1 of 5 rows, e\.g\. 'forty'",
         ),
         (
             {"studentVle": COURSE["studentVle"].replace("10,40,2", "10,,2")},
-            r"Column date of .*studentVle\.csv is no number in 1 of 5 rows",
+            r"Column date of .*studentVle\.csv is not a number in 1 of 5 rows",
         ),
     ],
 )
@@ -211,7 +211,7 @@ def test_bad_files_are_one_sentence_and_leave_the_target_alone(
 
 
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match=r"nowhere is no folder: set ingest\.path"):
+    with pytest.raises(BadInputError, match=r"nowhere is not a folder: set ingest\.path"):
         read_oulad(tmp_path / "nowhere", tmp_path / "raw", Clock())
 
 

@@ -177,17 +177,17 @@ PAYMENTS, SUBSCRIPTIONS, SURVEYS, TICKETS, USAGE = (
 CASES: dict[str, Case] = {
     "missing file": Case(
         "ingest", remove("logs/customers.parquet"),
-        r"logs holds no customers\.parquet, customers\.csv or folder customers: add it",
+        r"logs has no customers\.parquet, customers\.csv or folder customers: add one",
     ),
-    "missing folder": Case("ingest", remove("logs"), r"logs is no folder: set ingest\.path"),
+    "missing folder": Case("ingest", remove("logs"), r"logs is not a folder: set ingest\.path"),
     "path that does not exist": Case(
-        "ingest", setting("ingest.path", "/no/where"), r"/no/where is no folder: set ingest\.path"
+        "ingest", setting("ingest.path", "/no/where"), r"/no/where is not a folder: set"
     ),
     "path of a file": Case(
-        "ingest", setting("ingest.path", "params.yaml"), r"params\.yaml is no folder"
+        "ingest", setting("ingest.path", "params.yaml"), r"params\.yaml is not a folder"
     ),
     "neither subscriptions nor usage": Case(
-        "ingest", remove(SUBSCRIPTIONS, USAGE), r"logs holds no source of outcomes: add subscript"
+        "ingest", remove(SUBSCRIPTIONS, USAGE), r"logs has no source of outcomes: add subscript"
     ),
     "missing column": Case(
         "ingest", rewrite(PAYMENTS, lambda table: table.drop_columns(["kind"])),
@@ -200,7 +200,7 @@ CASES: dict[str, Case] = {
     "wrong type": Case(
         "ingest", rewrite(USAGE, column("count", lambda old: pa.array(["many"] * len(old)))),
         r"Column count of logs/usage\.parquet is not a whole number in ([\d,]+) of \1 rows, e\.g\. "
-        r"'many': mend the source",
+        r"'many': fix the source",
     ),
     "wrong type of an instant": Case(
         "ingest", rewrite(TICKETS, column("event_at", lambda old: old.cast(pa.int64()))),
@@ -215,21 +215,21 @@ CASES: dict[str, Case] = {
     ),
     "empty log": Case(
         "ingest", rewrite(USAGE, lambda table: table.slice(0, 0)),
-        r"logs/usage\.parquet holds no row: deliver its rows, or leave the table out",
+        r"logs/usage\.parquet has no rows: export it again, or remove it",
     ),
     "no Parquet": Case(
         "ingest", lambda project: (project / TICKETS).write_text("tickets"),
-        r"logs/tickets\.parquet is no readable parquet file .*: write it anew",
+        r"logs/tickets\.parquet cannot be read as Parquet .*: export it again",
     ),
     "OULAD without its tables": Case(
-        "ingest", setting("ingest.source", "oulad"), r"logs/\w+\.csv is missing: get the whole of"
+        "ingest", setting("ingest.source", "oulad"), r"logs/\w+\.csv is missing: download all"
     ),
     "raw file gone": Case(
         "validate", remove("data/raw/customers.parquet"), r"data/raw/customers\.parquet is missing"
     ),
     "limit for no rule": Case(
         "validate", setting("validate.share_limits", {"usage.unknown": 0.1}),
-        r"share_limits names 'usage\.unknown', which is no rule",
+        r"share_limits has no rule 'usage\.unknown'",
     ),
     "no row without a fault": Case(
         "validate",
@@ -237,7 +237,7 @@ CASES: dict[str, Case] = {
             rewrite(SURVEYS, column("score", lambda old: pc.subtract(-1, old))),
             setting("validate.share_limit", 1.0),
         ),
-        r"Every one of the [\d,]+ rows of surveys breaks a rule: look at them in \S+surveys\.",
+        r"All [\d,]+ rows of surveys break a rule: inspect them in \S+surveys\.",
         BEFORE["validate"],
     ),
     "no log that tells who left": Case(
@@ -355,7 +355,11 @@ def test_the_command_exits_with_1_and_that_sentence_alone(project: Project, name
     ("key", "value", "sentence"),
     [
         ("train.depth", 3, "params.yaml: there is no parameter train.depth: correct the name"),
-        ("snapshot.as_of", "2024-01-03", "params.yaml: 2024-01-03 is no cutoff: cutoffs fall on"),
+        (
+            "snapshot.as_of",
+            "2024-01-03",
+            "params.yaml: 2024-01-03 is not a cutoff: cutoffs fall",
+        ),
     ],
 )
 def test_every_stage_refuses_bad_parameters(
@@ -569,7 +573,7 @@ def test_many_broken_rows_stop_the_run_and_can_be_looked_at(project: Project, fa
     said = refused(project, "validate")
     match = re.fullmatch(
         rf"In ([\d,]+) of the [\d,]+ rows of {name} \([\d.]+%, limit 2\.0%\) .+ \(rule {rule}\): "
-        rf"look at them in (reports/refused/{name}\.parquet), then mend the source, or raise "
+        rf"inspect them in (reports/refused/{name}\.parquet), then fix the source or raise "
         rf"validate\.share_limits for {name}\.{rule}\.",
         said,
     )

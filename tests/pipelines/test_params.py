@@ -68,7 +68,7 @@ def test_every_line_of_the_file_has_a_comment() -> None:
         ("snapshot.history_periods", 20, "featurize.windows reaches 26 periods back, but"),
         ("ingest.simulated.weeks", 60, r"ingest.simulated.weeks is 60, but .* need \d+ periods"),
         ("score.holdout_share", 0.6, "score.holdout_share is 0.6, but input should be less"),
-        ("snapshot.as_of", "2024-01-03", "2024-01-03 is no cutoff: cutoffs fall on a Monday"),
+        ("snapshot.as_of", "2024-01-03", "2024-01-03 is not a cutoff: cutoffs fall on Mondays"),
         ("clock.period_days", 30, "clock.period_days must be 7"),
         ("engine.memory_limit", "much", "engine.memory_limit is 'much', but string should match"),
         ("ingest.source", "kafka", "ingest.source is 'kafka', but input should be 'simulated'"),
