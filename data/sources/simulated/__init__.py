@@ -1,1 +1,1 @@
-"""The simulated world: a subscription business with a known truth, the default source of data."""
+"""The simulated world: a subscription business with known true risks, the default source."""

@@ -1,10 +1,10 @@
-"""Invoices, failing payments and dunning: how a customer is lost who never decided to leave.
+"""Invoices, failed payments and dunning: how customers are lost who never decided to leave.
 
-An invoice falls due at the start of each term. The first attempt fails when the card on file is
-dead, or else now and then. Retries follow after 3, 7 and 14 days; after 21 days the subscription is
-cancelled. A *soft* decline (no funds) may pass at any retry; after a *hard* one (a dead or lost
-card) the customer has to mend the method first. At most one invoice is open at a time, since a term
-lasts 30 days or more. The chances are the same functions for the world and for the truth.
+An invoice falls due at the start of each term. The first attempt fails if the card on file has
+expired, and now and then otherwise. Retries follow after 3, 7 and 14 days; after 21 days the
+subscription is cancelled. After a *soft* decline (no funds) any retry may succeed; after a *hard*
+one (an expired or lost card) the customer has to replace the payment method first. At most one
+invoice is open at a time, since a term lasts at least 30 days. The truth uses the same chances.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 RETRY_DAYS = (0, 3, 7, 14, 21)  # attempts 1 to 4, and the end of dunning, after the invoice
 LAST_STAGE = 5  # of State.attempt: all attempts failed, cancelled on the last of RETRY_DAYS
-SOFT_SHARE = 0.7  # of the declines of living cards
-SOFT_RETRY = 0.45  # chance that a retry passes after a soft decline
+SOFT_SHARE = 0.7  # share of soft declines of valid cards
+SOFT_RETRY = 0.45  # chance that a retry succeeds after a soft decline
 DECLINE_CODES = (
     "insufficient_funds", "do_not_honor", "processing_error", "lost_card", "stolen_card",
     "expired_card", "account_closed", "not_paid",
 )  # fmt: skip
 _KINDS = {kind: code for code, kind in enumerate(PAYMENTS.kinds)}
 _CARD, _INVOICE = METHODS.index("card"), METHODS.index("invoice")
-_REFUNDED = 0.08  # of the customers who leave
-_DISPUTED = 0.0008  # of the card payments of a customer of average satisfaction
+_REFUNDED = 0.08  # share of the customers who leave
+_DISPUTED = 0.0008  # share of the card payments of a customer of average satisfaction
 
 
 def invoice_columns(scene: Scene, rows: IntArray, kind: str) -> dict[str, Any]:
-    """Return the columns of a row about the open invoice of these customers."""
+    """Return the columns of rows about the open invoices of the customers at ``rows``."""
     state, traits = scene.state, scene.traits
     due = state.due_day[rows]
     return {
@@ -56,7 +56,7 @@ def invoice_columns(scene: Scene, rows: IntArray, kind: str) -> dict[str, Any]:
 
 
 def drop_invoice(scene: Scene, rows: IntArray, when: IntArray) -> None:
-    """Write off what customers who leave had not paid."""
+    """Write off the open invoices of customers who leave."""
     still_open = scene.state.attempt[rows] > 0
     dropped = rows[still_open]
     columns = invoice_columns(scene, dropped, "written_off")
@@ -65,7 +65,7 @@ def drop_invoice(scene: Scene, rows: IntArray, when: IntArray) -> None:
 
 
 def refund(scene: Scene, rows: IntArray, when: IntArray) -> None:
-    """Give a part of the last payment back to some of the customers who leave."""
+    """Refund part of the last payment to some of the customers who leave."""
     u = scene.uniform(Topic.REFUNDS, rows, 2)
     chosen = u[0] < _REFUNDED
     some = rows[chosen]
@@ -75,7 +75,7 @@ def refund(scene: Scene, rows: IntArray, when: IntArray) -> None:
 
 
 def charge_start(scene: Scene) -> None:
-    """Charge subscriptions that started this week: without that payment they had not started."""
+    """Charge subscriptions that started this week; the first payment always succeeds."""
     state = scene.state
     rows = scene.rows((state.status == ACTIVE) & (state.start_day >= scene.monday))
     state.due_day[rows] = day = state.start_day[rows]
@@ -89,7 +89,7 @@ def charge_start(scene: Scene) -> None:
 
 
 def bill(scene: Scene) -> None:
-    """Renew terms, charge for them, retry what failed, and cancel what stayed unpaid."""
+    """Renew terms, charge for them, retry failed payments, and cancel unpaid subscriptions."""
     _renew_cards(scene)
     state, settled, timetable = scene.state, scene.settled, scene.timetable
     here = (state.status[settled] == ACTIVE) & (state.return_kind[settled] == 0)
@@ -105,13 +105,13 @@ def bill(scene: Scene) -> None:
         if stage == LAST_STAGE:
             drop_invoice(scene, rows, scene.instant(day, 6.9))
             lose(scene, rows, day)
-            _mend(scene, rows[state.return_kind[rows] > 0], stage)
+            _replace_method(scene, rows[state.return_kind[rows] > 0], stage)
         else:
             _attempt(scene, rows, day, stage)
 
 
 def _renew_cards(scene: Scene) -> None:
-    """Cards that die next week are replaced in time, if they are."""
+    """Replace some of the cards that expire next week."""
     state, settled = scene.state, scene.settled
     rows = settled[state.card_expires_day[settled] // 7 == scene.week + 1]
     u = scene.uniform(Topic.BILLING, rows, 3)
@@ -129,7 +129,7 @@ def _write_new_method(scene: Scene, rows: IntArray, when: IntArray, slot: int) -
 
 
 def _renew(scene: Scene, rows: IntArray, day: IntArray) -> None:
-    """Begin a term: renewal, or the planned switch to months, and the invoice."""
+    """Begin a term: renew or make the planned switch to monthly terms, and issue the invoice."""
     state = scene.state
     switches = state.switch_day[rows] == day
     turned = rows[switches]
@@ -148,7 +148,7 @@ def _renew(scene: Scene, rows: IntArray, day: IntArray) -> None:
 
 
 def _attempt(scene: Scene, rows: IntArray, day: IntArray, number: int) -> None:
-    """Make the attempt ``number``, 1 to 4, at the open invoices."""
+    """Make attempt ``number`` (1 to 4) to collect the open invoices."""
     state, traits = scene.state, scene.traits
     u = scene.draws.uniform(Topic.BILLING * 100 + number, scene.week, traits.customers[rows], 4)
     hour = 1.0 + 4.0 * u[3]
@@ -159,9 +159,9 @@ def _attempt(scene: Scene, rows: IntArray, day: IntArray, number: int) -> None:
     else:
         broken = state.broken[rows]
         fails = u[0] >= np.where(broken, traits.careful[rows], SOFT_RETRY)
-        _mend(scene, rows[broken & ~fails], number)
+        _replace_method(scene, rows[broken & ~fails], number)
     columns = invoice_columns(scene, rows, "succeeded") | {"attempt": number}
-    # Who pays by invoice pays some days later.
+    # Customers who pay by invoice pay some days later.
     patience = np.where(traits.method[rows] == _INVOICE, 24.0 * 8.0 * u[2], 0.0)
     paid, late = ~fails, scene.instant(day, hour + patience)
     scene.write("payments", rows[paid], 10 * number + 1, late[paid], **_chosen(columns, paid))
@@ -183,7 +183,7 @@ def _attempt(scene: Scene, rows: IntArray, day: IntArray, number: int) -> None:
 def _dispute(
     scene: Scene, rows: IntArray, paid: BoolArray, when: IntArray, columns: dict[str, Any]
 ) -> None:
-    """Unhappy customers ask their bank to take a payment back, days after it."""
+    """Let unhappy customers dispute a payment with their bank, days after it."""
     u = scene.uniform(Topic.DISPUTES, rows, 2)
     mood = satisfaction(scene.state.hidden[rows])
     chosen = paid & (u[0] < _DISPUTED * np.exp(-mood))
@@ -192,8 +192,8 @@ def _dispute(
     scene.write("payments", rows[chosen], 97, later, **columns)
 
 
-def _mend(scene: Scene, rows: IntArray, number: int) -> None:
-    """Customers replace a broken method: before the retry that passes, or when they come back."""
+def _replace_method(scene: Scene, rows: IntArray, number: int) -> None:
+    """Replace broken payment methods: before the retry that succeeds, or on return."""
     state = scene.state
     due = state.due_day[rows] + RETRY_DAYS[number - 1]
     day = np.where(state.return_kind[rows] > 0, state.return_day[rows], due)

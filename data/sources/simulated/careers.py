@@ -1,4 +1,4 @@
-"""From sign-up to the last day, and back: how a subscription starts, ends and starts again."""
+"""Life of a subscription: how it starts, ends and starts again."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from data.sources.simulated.draws import IntArray
     from data.sources.simulated.scene import Scene
 
-GRACE_RETURN = 0.12  # chance that a customer lost to dunning is back within days
-_WIN_BACK = 0.003  # weekly chance, from the 6th to the 40th week, that one who left comes back
+GRACE_RETURN = 0.12  # chance that a customer lost to dunning returns within days
+_WIN_BACK = 0.003  # weekly chance that a former customer returns, from week 6 to week 40
 
 
 def arrive(scene: Scene) -> None:
-    """Sign-ups, trials, and the start of subscriptions."""
+    """Sign up customers, start trials, and start subscriptions."""
     traits, state = scene.traits, scene.state
     new = scene.rows(traits.arrival_week == scene.week)
     state.status[new] = PENDING
@@ -67,7 +67,7 @@ def start(scene: Scene, rows: IntArray, day: IntArray) -> None:
 
 
 def reprice(scene: Scene) -> None:
-    """Price rises and the end of discounts."""
+    """Raise prices and end discounts."""
     state, terms, settled = scene.state, scene.timetable, scene.settled
     rise = terms.rise_in_week(scene.week)
     risen = settled[rise > 0]
@@ -84,7 +84,7 @@ def reprice(scene: Scene) -> None:
 
 
 def resume(scene: Scene) -> None:
-    """Pauses end."""
+    """End pauses."""
     state, settled = scene.state, scene.settled
     rows = settled[state.resume_day[settled] < scene.monday + 7]
     day = state.resume_day[rows]
@@ -95,7 +95,7 @@ def resume(scene: Scene) -> None:
 
 
 def come_back(scene: Scene) -> None:
-    """Return from a decision or loss undone, before this week's decisions are taken."""
+    """Undo decisions and losses that are due to be undone, before this week's decisions."""
     state = scene.state
     due = (state.status == ACTIVE) & (state.return_day < scene.monday + 7)
     for kind, name in ((1, "cancel_revoked"), (2, "reactivated")):
@@ -109,7 +109,7 @@ def come_back(scene: Scene) -> None:
 
 
 def leave(scene: Scene) -> None:
-    """Scheduled cancellations take effect."""
+    """Put scheduled cancellations into effect."""
     state = scene.state
     rows = scene.rows((state.status == LEAVING) & (state.leave_day < scene.monday + 7))
     scene.write_subscription(
@@ -120,14 +120,14 @@ def leave(scene: Scene) -> None:
 
 
 def lose(scene: Scene, rows: IntArray, day: IntArray) -> None:
-    """Cancel for want of payment; a few come back within days."""
+    """Cancel unpaid subscriptions; a few customers return within days."""
     state = scene.state
     scene.write_subscription("cancelled", rows, scene.instant(day, 7.0), cause=INVOLUNTARY)
     u = scene.uniform(Topic.COMEBACKS, rows, 3)
     returns = u[1] < (GRACE_RETURN if scene.switches.reactivations else 0.0)
     next_monday = scene.monday + 7
     back = rows[returns]
-    # Before the next invoice, which is due 30 days after the unpaid one at the earliest.
+    # Before the next invoice, due at least 30 days after the unpaid one.
     state.return_day[back] = whole(
         u[2][returns], next_monday, np.minimum(day[returns] + 8, next_monday + 6)
     )
@@ -138,7 +138,7 @@ def lose(scene: Scene, rows: IntArray, day: IntArray) -> None:
 
 
 def end_contracts(scene: Scene) -> None:
-    """Fixed contracts run out."""
+    """End fixed contracts on their last day."""
     state, settled = scene.state, scene.settled
     rows = settled[state.end_day[settled] < scene.monday + 7]
     scene.write_subscription("ended", rows, scene.instant(state.end_day[rows], 0.2))
@@ -147,7 +147,7 @@ def end_contracts(scene: Scene) -> None:
 
 
 def win_back(scene: Scene) -> None:
-    """Some of those who left come back months later."""
+    """Let some former customers return months later."""
     if not scene.switches.reactivations:
         return
     state, traits = scene.state, scene.traits

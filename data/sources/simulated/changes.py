@@ -1,4 +1,4 @@
-"""What changes while a customer stays: plan and seats, add-ons, pauses, the way of paying."""
+"""Changes of a running subscription: plan and seats, add-ons, pauses, billing interval."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def change(scene: Scene) -> None:
-    """Upgrades and downgrades, add-ons, pauses and plans to pay by month."""
+    """Change plans, seats and add-ons, pause, and plan switches to monthly terms."""
     state, settled = scene.state, scene.settled
     rows = settled[
         (state.status[settled] == ACTIVE)
@@ -66,14 +66,14 @@ def _change_addon(
     price = state.mrr(taken) // 5
     state.addon[taken] = price
     state.addon[dropped] = 0
-    # A slot that no event shared with the main subscription has.
+    # Slots that no event shared with the main subscription uses.
     scene.write_addon("activated", taken, when[takes], price, -1, 910)
     nothing = np.zeros_like(dropped)
     scene.write_addon("cancelled", dropped, when[drops], nothing, VOLUNTARY, 911)
 
 
 def _plan_switch(scene: Scene, rows: IntArray, mood: FloatArray, u: FloatArray) -> None:
-    """Decide to pay by month from a term far enough ahead that its timetable is certain."""
+    """Plan a switch to monthly terms, so far ahead that the timetable until then is certain."""
     state = scene.state
     wants = (
         (u < 0.006 * np.exp(-1.0 * mood))

@@ -1,4 +1,4 @@
-"""Satisfaction moves, and some customers decide to leave."""
+"""Movement of satisfaction, and decisions to leave."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from data.sources.simulated.draws import FloatArray
     from data.sources.simulated.scene import Scene
 
-# Difficulty of the world, fixed: a later change needs a line in docs/decisions.md.
+# These set the difficulty of the world: record a change in docs/decisions.md.
 SATISFACTION_WEIGHT = 1.5  # log hazard of leaving per unit of satisfaction lost
 TROUBLE_WEIGHT = 0.35  # log hazard added by a spell of trouble
-_WEEKLY_HAZARD = 0.0023  # of an average customer, at 3 % a month
-_SELECTION = 1.4  # power of the monthly rate that the weekly hazard follows, found by trying
-_REVOKED = 0.10  # decisions thought better of, per decision that stands
-_SAME_DAY = 0.25  # of monthly customers who leave, those who leave at once
+_WEEKLY_HAZARD = 0.0023  # of an average customer, at 3 % per month
+_SELECTION = 1.4  # power of the monthly rate that gives the weekly hazard, fitted by trial
+_REVOKED = 0.10  # revoked decisions per decision that stands
+_SAME_DAY = 0.25  # share of leaving monthly customers who leave at once
 PRICE_FALL = (8.0, 1)  # chance per unit of price rise, levels of satisfaction
 COMPETITOR_FALL = (0.5, 2)  # chance, levels of satisfaction
 
@@ -36,16 +36,16 @@ def hidden_weight() -> FloatArray:
 
 
 def log_hazard(voluntary_per_month: float) -> float:
-    """Return the log of the weekly hazard at which so many leave in a month.
+    """Return the log of the weekly hazard that gives a monthly rate of departures.
 
-    The hazard has to rise faster than the rate: the more customers leave, the happier are those
-    who are left.
+    The hazard has to rise faster than the rate: the more customers leave, the happier those who
+    remain.
     """
     return math.log(_WEEKLY_HAZARD) + _SELECTION * math.log(max(1e-9, voluntary_per_month / 0.03))
 
 
 def drift(scene: Scene, matrices: FloatArray) -> None:
-    """Satisfaction moves by a week: at random, and after price rises and a competitor's shock."""
+    """Move satisfaction by a week: at random, by price rises and by a competitor's shock."""
     state, rows, terms = scene.state, scene.settled, scene.timetable
     u = scene.uniform(Topic.SATISFACTION, rows, 3)
     hidden = state.hidden[rows]
@@ -60,7 +60,7 @@ def drift(scene: Scene, matrices: FloatArray) -> None:
 
 
 def decide(scene: Scene) -> None:
-    """Some of the settled customers decide to leave, some only for a few days."""
+    """Let some settled customers decide to leave, some of them only for a few days."""
     state, settled, week = scene.state, scene.settled, scene.week
     scale = log_hazard(scene.settings.voluntary_per_month)
     pressure = scene.timetable.pressure(week, scale, scene.switches.renewals)

@@ -1,7 +1,7 @@
-"""Chance as a pure function: each number depends on seed, topic, week, customer and its index.
+"""Random numbers as a pure function of seed, topic, week, customer and index.
 
-No generator carries a state from one draw to the next. So neither the order of the work, nor the
-size of a block, nor the length of the history can change what happens to a customer. The mixing
+There is no generator with a state. So neither the order of the work, nor the size of a block, nor
+the length of the history can change what happens to a customer. The mixing
 function is SplitMix64's (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
 OOPSLA 2014).
 """
@@ -29,7 +29,7 @@ _WORD = 0xFFFFFFFFFFFFFFFF
 
 
 class Topic(IntEnum):
-    """What a number decides; numbers of different topics are independent."""
+    """Purpose of a number; numbers of different topics are independent."""
 
     TRAITS = 1
     TASTE = 2
@@ -52,12 +52,12 @@ class Topic(IntEnum):
 
 
 class Draws:
-    """Numbers of one world.
+    """Random numbers of one world.
 
     Parameters
     ----------
     seed
-        Of the world.
+        Seed of the world.
     """
 
     def __init__(self, seed: int) -> None:
@@ -71,15 +71,15 @@ class Draws:
         Parameters
         ----------
         topic
-            What they decide.
+            Purpose of the numbers.
         week
-            Number of the week, 0 for what is decided once.
+            Number of the week, 0 for decisions that are made once.
         customers
             Numbers of the customers.
         count
-            Numbers for each customer.
+            Random numbers per customer.
         row
-            Tells rows of the same customer, topic and week apart.
+            Distinguishes rows of the same customer, topic and week.
         """
         base = _mix_word(_mix_word(self._seed + topic * _GOLDEN & _WORD) + week * _GOLDEN & _WORD)
         key = _mix(customers.astype(np.uint64) * np.uint64(_GOLDEN) + np.uint64(base))

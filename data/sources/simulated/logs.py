@@ -1,8 +1,8 @@
-"""Rows on their way to the files: ids, delays, dirt, order and Parquet.
+"""From rows to files: IDs, delays, dirt, order and Parquet.
 
-A row is added in the week in which it is decided, as integers only. At the end of each week the
-rows that have become available are put in order, turned into the contract's columns and written;
-the others wait. So the files are what an extract on that Monday would hold, and the files of a
+Rows are added, as integers only, in the week in which they are decided. At the end of each week,
+rows that have become available are sorted, converted to the columns of the contract and written;
+the others wait. So the files hold what an extract on that Monday would hold, and the files of a
 longer history begin with the rows of a shorter one.
 """
 
@@ -29,7 +29,7 @@ MISSING = np.iinfo(np.int64).min  # an absent value among integers
 ROW_GROUP = 1 << 17
 _HOUR = MICROSECONDS_PER_DAY // 24
 _MINUTE = _HOUR // 60
-_MOST_LATE = 6.9  # days: under the longest lateness that the pipeline admits
+_MOST_LATE = 6.9  # days: less than the longest delay that the pipeline accepts
 _LATE_SHARE = 0.01
 _DUPLICATE_SHARE = 0.002
 _COMMON = ("customer", "event_us", "week", "slot")
@@ -45,7 +45,7 @@ def identifiers(prefix: str, *numbers: tuple[IntArray, int]) -> pa.Array:
     prefix
         First letter or letters.
     *numbers
-        Pairs of an array of shape ``(n,)`` and the number of digits; joined by hyphens.
+        Pairs of an array of shape ``(n,)`` and its number of digits; joined by hyphens.
     """
     length = len(numbers[0][0])
     width = len(prefix) + sum(digits for _, digits in numbers) + len(numbers) - 1
@@ -73,7 +73,7 @@ def words(vocabulary: tuple[str, ...]) -> Encoder:
 
 
 def joined(prefix: str, *widths: int) -> Encoder:
-    """Return an encoder of ids packed into one integer: ``pack`` says how."""
+    """Return an encoder of IDs that ``pack`` packed into one integer."""
 
     def encode(packed: IntArray) -> pa.Array:
         rest = np.maximum(packed, 0)
@@ -88,7 +88,7 @@ def joined(prefix: str, *widths: int) -> Encoder:
 
 
 def pack(customer: IntArray, *numbers: tuple[IntArray | int, int]) -> IntArray:
-    """Pack a customer's number and further numbers with their widths into one integer."""
+    """Pack a customer's number and further numbers, given with their widths, into one integer."""
     packed = customer
     for values, width in numbers:
         packed = packed * 10**width + values
@@ -97,16 +97,16 @@ def pack(customer: IntArray, *numbers: tuple[IntArray | int, int]) -> IntArray:
 
 @dataclass
 class Log:
-    """Rows of one log that are not written yet.
+    """Rows of one log that are not yet written.
 
     Parameters
     ----------
     name
         Table of the contract.
     letter
-        First letter of its event ids.
+        First letter of the event IDs.
     encoders
-        For each column of strings, how its integers become strings.
+        Column of strings to the encoder of its integers.
     """
 
     name: str
@@ -117,7 +117,7 @@ class Log:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns beside the four that every log has."""
+        """Columns other than the four that every log has."""
         return tuple(TABLES[self.name].schema.names[4:])
 
     def add(
@@ -128,9 +128,9 @@ class Log:
         event_us: IntArray,
         **columns: Any,
     ) -> None:
-        """Add rows, shape ``(n,)``; scalars hold for all rows, columns left out are missing.
+        """Add rows, shape ``(n,)``; scalars apply to all rows, columns not given are null.
 
-        ``slot`` tells the rows of a customer and week apart, from 0 to 999.
+        ``slot``, 0 to 999, distinguishes the rows of a customer and week.
         """
         if len(customer):
             self._parts.append(
@@ -138,7 +138,7 @@ class Log:
             )
 
     def close_block(self, draws: Draws, late: bool, dirt: bool) -> None:
-        """Say when each row added since the last call becomes known, and add duplicates."""
+        """Set when each row added since the last call becomes known, and add duplicates."""
         if not self._parts:
             return
         rows = {
@@ -151,7 +151,7 @@ class Log:
             for name in (*_COMMON, *self.columns)
         }
         self._parts.clear()
-        # The event's own week and slot, so that no other row of the week can change its delay.
+        # Drawn by the week and slot of the event, so that other rows cannot change its delay.
         u = draws.uniform(
             Topic.DELAYS * 100 + ord(self.letter), int(rows["week"][0]), rows["customer"], 4,
             rows["slot"],
@@ -166,7 +166,7 @@ class Log:
         self._waiting.append(rows)
 
     def table_until(self, end_us: int) -> pa.Table:
-        """Return the rows that are available by ``end_us`` as a table of the contract, in order."""
+        """Return the rows available by ``end_us`` as a table of the contract, sorted."""
         table = TABLES[self.name]
         if not self._waiting:
             return table.schema.empty_table()
@@ -174,7 +174,7 @@ class Log:
         ready = waiting["available_us"] <= end_us
         rows = {name: values[ready] for name, values in waiting.items()}
         self._waiting = [{name: values[~ready] for name, values in waiting.items()}]
-        # Ties are told apart by the event's own name; of duplicates the first stays the first.
+        # Ties are broken by the ID of the event; duplicates keep their order.
         identity = pack(rows["customer"], (rows["week"], 4), (rows["slot"], 3))
         order = np.lexsort((identity, rows["event_us"]))
         rows = {name: values[order] for name, values in rows.items()}
@@ -200,13 +200,13 @@ class Log:
 
 
 def _with_duplicates(
-    rows: dict[str, IntArray], chosen: FloatArray, how_late: FloatArray
+    rows: dict[str, IntArray], chosen: FloatArray, delay: FloatArray
 ) -> dict[str, IntArray]:
-    """Deliver a few rows twice, the second time later."""
+    """Repeat a few rows, delivered later."""
     twice = chosen < _DUPLICATE_SHARE
     again = {name: values[twice] for name, values in rows.items()}
     again["available_us"] = np.minimum(
-        again["available_us"] + (_HOUR * (1.0 + 40.0 * how_late[twice])).astype(np.int64),
+        again["available_us"] + (_HOUR * (1.0 + 40.0 * delay[twice])).astype(np.int64),
         again["event_us"] + int(_MOST_LATE * MICROSECONDS_PER_DAY),
     )
     return _stacked([rows, again])
@@ -217,18 +217,18 @@ def _stacked(parts: list[dict[str, IntArray]]) -> dict[str, IntArray]:
 
 
 class TableFile:
-    """A Parquet file that grows by tables of any size and is cut into equal row groups.
+    """A Parquet file, written in tables of any size and cut into equal row groups.
 
     Parameters
     ----------
     path
-        Where it is written.
+        Path of the file.
     schema
-        Of its rows.
+        Schema of the rows.
     """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        # Names that never repeat and instants gain nothing from a dictionary.
+        # Instants and IDs that never repeat gain nothing from a dictionary.
         repeating = [
             column.name
             for column in schema
@@ -247,7 +247,7 @@ class TableFile:
             self._flush(full)
 
     def _flush(self, rows: int) -> None:
-        # One chunk a column, so that the bytes do not depend on the sizes of the tables.
+        # One chunk per column, so that the bytes do not depend on the sizes of the tables.
         ready = self._buffer.slice(0, rows).combine_chunks()
         self._writer.write_table(ready, row_group_size=ROW_GROUP)
         self._buffer = self._buffer.slice(rows)

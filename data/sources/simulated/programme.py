@@ -18,13 +18,13 @@ _ASSIGNED, _CONTACTED, _OFFERED = range(3)
 _TREATED, _CONTROL = range(2)
 ARMS = ("treated", "control")
 CONTACT_CHANNELS = ("phone", "email")
-_SHARE = 0.006  # of the live customers, assigned in a week
+_SHARE = 0.006  # share of the live customers assigned per week
 _REST = 26  # weeks between two assignments of a customer
-_NEWEST = 8  # weeks of tenure before a first assignment
+_NEWEST = 8  # weeks of tenure before the first assignment
 
 
 def contact(scene: Scene) -> None:
-    """Assign customers at random to a contact or to none, and contact the former."""
+    """Assign customers at random to treatment or control, and contact the treated."""
     if not scene.switches.interventions:
         return
     state, settled = scene.state, scene.settled
@@ -49,7 +49,8 @@ def contact(scene: Scene) -> None:
     state.contact_week[rows] = scene.week
     day = scene.monday + whole(u[4], 0, 4)
     channel = (u[2] > 0.7).astype(np.int64)
-    for slot, kind, part in ((1, _CONTACTED, u[5] < 2.0), (2, _OFFERED, u[5] < 0.35)):
+    everyone = np.ones(len(rows), dtype=np.bool_)
+    for slot, kind, part in ((1, _CONTACTED, everyone), (2, _OFFERED, u[5] < 0.35)):
         scene.write(
             "interventions", rows[part], slot,
             scene.instant(day[part], 10.0 + 5.0 * u[5][part] + 0.2 * slot),
@@ -58,7 +59,7 @@ def contact(scene: Scene) -> None:
 
 
 def survey(scene: Scene) -> None:
-    """Ask customers once a quarter whether they would recommend the product; few answer."""
+    """Ask customers once per quarter whether they would recommend the product; few answer."""
     if not scene.switches.surveys:
         return
     state, traits, settled = scene.state, scene.traits, scene.settled

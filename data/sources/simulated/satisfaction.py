@@ -1,9 +1,9 @@
-"""Satisfaction: a latent Markov chain by weeks that no log ever shows.
+"""Satisfaction: a latent weekly Markov chain that no log shows.
 
-A customer's hidden state is one of ``2 * LEVELS`` numbers: the level of satisfaction, and whether
-the customer is in a spell of product trouble (state = level + LEVELS when in trouble). The chain is
-finite on purpose: the distribution of future states, and with it the true risk, is then a product
-of small matrices instead of a simulation within the simulation.
+A customer's hidden state is one of ``2 * LEVELS`` numbers: the level of satisfaction, plus
+``LEVELS`` during a spell of product trouble. The chain is finite on purpose: the distribution of
+future states, and with it the true risk, is a product of small matrices instead of a simulation
+within the simulation.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ STEP = 0.25  # satisfaction between two levels
 VALUES: FloatArray = STEP * np.arange(-(LEVELS // 2), LEVELS // 2 + 1, dtype=np.float64)
 # satisfaction at each level, about -2.5 to 2.5
 
-_PULL = 0.06  # weekly return to the customer's usual level, as a share of the distance
+_PULL = 0.06  # share of the distance to the usual level covered per week
 _NOISE = 0.21  # weekly standard deviation
-_USUAL = (-0.55, 0.10, 0.65)  # usual level of a poor, fair and great fit
+_USUAL = (-0.55, 0.10, 0.65)  # usual level for a poor, fair and great fit
 _START_SPREAD = 0.5  # standard deviation of satisfaction at the start
 _TROUBLE_STARTS = 0.022  # weekly chance
 _TROUBLE_ENDS = 0.28  # weekly chance
-_TROUBLE_WEARS = 0.20  # satisfaction lost in a week of trouble
+_TROUBLE_WEARS = 0.20  # satisfaction lost per week of trouble
 _SUDDEN = 0.004  # weekly chance that a key user leaves
 _SUDDEN_FALL = 6  # levels
 
 
 def satisfaction(state: IntArray) -> FloatArray:
-    """Return the satisfaction in each hidden state."""
+    """Return the satisfaction of each hidden state."""
     return np.asarray(VALUES[state % LEVELS], dtype=np.float64)
 
 
@@ -63,7 +63,7 @@ def transition_matrices(switches: Switches) -> FloatArray:
 
 
 def _normal_moves(centre: FloatArray) -> FloatArray:
-    """Chance of each level after a normal step around ``centre``, shape (LEVELS, LEVELS)."""
+    """Return the chance of each level after a normal step, shape (LEVELS, LEVELS)."""
     borders = np.concatenate([[-np.inf], VALUES[:-1] + STEP / 2, [np.inf]])
     return np.diff(ndtr((borders[None, :] - centre[:, None]) / _NOISE), axis=1)
 

@@ -1,4 +1,4 @@
-"""A week in the life of a block of customers, and the rows that it leaves in the logs."""
+"""One week of a block of customers, and the rows that it adds to the logs."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class Scene:
     Parameters
     ----------
     settings
-        Of the world.
+        Settings of the world.
     week
         Number of the week.
     start_us
         Start of the world, microseconds since 1970-01-01 UTC.
     draws
-        Numbers of the world.
+        Random numbers of the world.
     traits, state, campaigns
-        Of the block.
+        Traits, state and campaigns of the block.
     logs
-        By name, to which rows are added.
+        Log to add rows to, by name.
     """
 
     settings: WorldSettings
@@ -59,7 +59,7 @@ class Scene:
 
     @property
     def switches(self) -> Switches:
-        """Which patterns the world has."""
+        """Patterns of the world."""
         return self.settings.switches
 
     @property
@@ -74,15 +74,15 @@ class Scene:
 
     @cached_property
     def timetable(self) -> Timetable:
-        """Timetable of the settled customers, as it was when the week began."""
+        """Timetable of the settled customers when the week began."""
         return Timetable.of(self.traits, self.state, self.campaigns, self.settled)
 
     def rows(self, chosen: BoolArray) -> IntArray:
-        """Return the rows of a block at which ``chosen`` holds."""
+        """Return the rows of a block where ``chosen`` is true."""
         return np.flatnonzero(chosen).astype(np.int64, copy=False)
 
     def uniform(self, topic: int, rows: IntArray, count: int) -> FloatArray:
-        """Return uniform numbers of this week, shape ``(count, len(rows))``."""
+        """Return uniform random numbers for this week, shape ``(count, len(rows))``."""
         return self.draws.uniform(topic, self.week, self.traits.customers[rows], count)
 
     def instant(self, day: IntArray | int, hour: FloatArray | float) -> IntArray:
@@ -96,7 +96,7 @@ class Scene:
         return np.floor(np.asarray(hours) * 3_600e6).astype(np.int64)
 
     def midnight(self, day: IntArray) -> IntArray:
-        """Return 00:00 of a day, missing where it never comes."""
+        """Return 00:00 of a day; missing where the day is ``NEVER``."""
         return np.where(day >= NEVER, MISSING, self.start_us + day * MICROSECONDS_PER_DAY)
 
     def write(
@@ -116,20 +116,20 @@ class Scene:
         addon: bool = True,
         **columns: IntArray | int,
     ) -> None:
-        """Add a row on the main subscription as it is after the event, and one on the add-on.
+        """Add a row for the main subscription as it is after the event, and one for the add-on.
 
         Parameters
         ----------
         kind
-            Of the event.
+            Kind of the event.
         rows
             Customers.
         event_us
-            When, shape ``(len(rows),)``.
+            Instants, shape ``(len(rows),)``.
         slot
-            Tells two events of this kind in a week apart, 0 to 9.
+            Distinguishes events of this kind in a week, 0 to 9.
         cause
-            Of a cancellation.
+            Cause of a cancellation.
         addon
             Whether the customers' add-ons share the event.
         **columns
@@ -160,7 +160,7 @@ class Scene:
     def write_addon(
         self, kind: str, rows: IntArray, event_us: IntArray, mrr: IntArray, cause: int, slot: int
     ) -> None:
-        """Add a row on the second subscription, which is an add-on of the first."""
+        """Add a row for the second subscription, an add-on to the first."""
         over = kind in {"cancelled", "ended"}
         day = (event_us - self.start_us) // MICROSECONDS_PER_DAY
         self.write(

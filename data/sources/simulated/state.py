@@ -1,4 +1,4 @@
-"""What changes about a customer from week to week."""
+"""State of customers that changes from week to week."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from data.sources.simulated.traits import Traits
 
 ABSENT, PENDING, ACTIVE, LEAVING, GONE = range(5)  # values of State.status
-LONG_AGO = -(10**6)  # a week in which something that never happened happened
-PAUSED_SHARE = 0.1  # of the price that a resting subscription costs
+LONG_AGO = -(10**6)  # week of an event that never happened
+PAUSED_SHARE = 0.1  # share of the price that a paused subscription costs
 
-_SEAT_PRICE = np.array([1500, 2600, 4200])  # minor units a month, by plan
+_SEAT_PRICE = np.array([1500, 2600, 4200])  # minor units per month, by plan
 _TERM_FACTOR = {30: 1.0, 91: 0.95, 365: 0.85}
 
 
@@ -25,13 +25,13 @@ _TERM_FACTOR = {30: 1.0, 91: 0.95, 365: 0.85}
 class State:
     """The changing part of a block of customers, arrays of shape ``(n,)``.
 
-    Days are counted from the first day of the world, weeks from its first week; ``NEVER`` stands
-    for a day that does not come.
+    Days are counted from the first day of the world, weeks from its first week; ``NEVER`` is a day
+    that does not come.
     """
 
     status: IntArray
     hidden: IntArray  # state of satisfaction's chain
-    mood: FloatArray  # slow noise in the use, which no decision follows
+    mood: FloatArray  # slow noise in usage, independent of all decisions
     start_day: IntArray
     anchor_day: IntArray
     term_days: IntArray
@@ -42,21 +42,21 @@ class State:
     price_level: FloatArray
     discount: FloatArray
     discount_end_day: IntArray
-    addon: IntArray  # MRR of the second subscription, minor units, 0: none
+    addon: IntArray  # MRR of the second subscription, minor units, 0 for none
     resume_day: IntArray  # of a pause
     paused: BoolArray
     leave_day: IntArray  # on which a scheduled cancellation takes effect
     gone_week: IntArray
-    attempt: IntArray  # the next attempt at the open invoice: 0 none open, 2 to 4, 5 all failed
-    broken: BoolArray  # whether the method needs mending before the open invoice can be paid
+    attempt: IntArray  # next attempt at the open invoice: 0 no invoice, 2 to 4, 5 all failed
+    broken: BoolArray  # whether the method must be replaced before the open invoice can be paid
     due_day: IntArray  # of the open invoice
     amount: IntArray  # of the open invoice, minor units
     card_expires_day: IntArray
     return_day: IntArray  # on which a decision or loss is undone
-    return_kind: IntArray  # 0 none, 1 revokes, 2 reactivates
+    return_kind: IntArray  # 0 for none, 1 revocation, 2 reactivation
     contact_week: IntArray
     assigned_week: IntArray
-    busy_day: IntArray  # decisions of this week fall on this day or later
+    busy_day: IntArray  # earliest day of a decision of this week
 
     @classmethod
     def before_sign_up(cls, traits: Traits) -> Self:

@@ -1,8 +1,8 @@
-"""The timetable of a customer: terms, invoices and price rises to come.
+"""Timetables of customers: future terms, invoices and price rises.
 
-All that is certain about the weeks ahead is held here, so that the same functions serve the world
-as it unfolds and the truth, which looks ahead from a cutoff. The one thing that changes a
-timetable, the switch to monthly terms, is decided ``LOOKAHEAD`` weeks before it happens.
+This module holds everything that is certain about the weeks ahead, so that the same functions serve
+the simulation and the truth, which looks ahead from a cutoff. The only change of a timetable, the
+switch to monthly terms, is decided ``LOOKAHEAD`` weeks before it happens.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 LOOKAHEAD = 26  # weeks for which a timetable is certain
 _WEEKS_IN_YEAR = 52
 _RISE_TENURE = 26  # weeks; newer customers keep their price
-_RISE_SHARE = 0.6  # of the customers, in a year
+_RISE_SHARE = 0.6  # share of the customers per year
 _SHOCK_EVERY = 78  # weeks
 
 
 @dataclass(frozen=True)
 class Campaigns:
-    """What the vendor and its competitor do to many customers at once.
+    """Actions of the vendor and its competitor that affect many customers at once.
 
     Parameters
     ----------
     rise_week
-        Shape (years, n): week of each year's price rise, or -1000 where there is none.
+        Week of each year's price rise, -1000 if there is none; shape (years, n).
     rise_size
-        Shape (years,): share by which the price rises.
+        Share by which the price rises; shape (years,).
     shocks
         Pairs of week and segment.
     """
@@ -46,11 +46,11 @@ class Campaigns:
 
 
 def draw_campaigns(settings: WorldSettings, draws: Draws, customers: IntArray) -> Campaigns:
-    """Draw the campaigns of every year that the history and its outlook touch."""
+    """Draw the campaigns of every year of the history and of the weeks after it."""
     years = (settings.weeks + LOOKAHEAD) // _WEEKS_IN_YEAR + 1
     weeks = np.full((years, len(customers)), -1000, dtype=np.int64)
     sizes = np.zeros(years)
-    everyone = np.zeros(1, dtype=np.int64)  # the campaign itself is one for all customers
+    everyone = np.zeros(1, dtype=np.int64)  # a campaign is the same for all customers
     for year in range(years):
         when, size = draws.uniform(Topic.CAMPAIGNS, 2 * year, everyone, 2)[:, 0]
         sizes[year] = 0.04 + 0.08 * size
@@ -76,7 +76,7 @@ def _draw_shocks(
 
 @dataclass(frozen=True)
 class Timetable:
-    """What is certain about some customers' weeks ahead; arrays of shape ``(n,)``.
+    """What is certain about the weeks ahead of customers; arrays of shape ``(n,)``.
 
     Days are counted from the first day of the world, weeks from its first week.
     """
@@ -93,8 +93,8 @@ class Timetable:
     onboarded: BoolArray
     frailty: FloatArray
     card_expires_day: IntArray
-    rise_week: IntArray  # (years, n)
-    rise_size: FloatArray  # (years,)
+    rise_week: IntArray  # shape (years, n)
+    rise_size: FloatArray  # shape (years,)
     shocks: tuple[tuple[int, int], ...]
 
     @classmethod
@@ -116,7 +116,7 @@ class Timetable:
         )
 
     def term_at(self, day: IntArray | int) -> tuple[IntArray, IntArray]:
-        """Return the first day, at or before ``day``, of the term then running, and its length."""
+        """Return the first day and the length, in days, of the term that runs on ``day``."""
         switched = day >= self.switch_day
         anchor = np.where(switched, self.switch_day, self.anchor_day)
         length = np.where(switched, MONTH, self.term_days)
@@ -128,26 +128,26 @@ class Timetable:
         return np.asarray(np.minimum(first + length, self.end_day), dtype=np.int64)
 
     def due_in_week(self, week: int, days_later: int = 0) -> tuple[IntArray, BoolArray]:
-        """Return the newest invoice day by the end of a week, and whether it meets the week.
+        """Return the newest invoice day by the end of a week, and whether it matches the week.
 
         Parameters
         ----------
         week
             Number of the week.
         days_later
-            It meets the week when the day so many days later lies in it.
+            The invoice day matches if the day this many days later is in the week.
         """
         day, _ = self.term_at(7 * week + 6 - days_later)
         meets = (day + days_later >= 7 * week) & (day > self.start_day) & (day < self.end_day)
         return day, meets
 
     def rise_in_week(self, week: int) -> FloatArray:
-        """Return the share by which the price rises in a week, 0 where it does not."""
+        """Return the share by which the price rises in a week; 0 if it does not."""
         year = week // _WEEKS_IN_YEAR
         return np.where(self.rise_week[year] == week, float(self.rise_size[year]), 0.0)
 
     def shocked_in_week(self, week: int) -> BoolArray:
-        """Return whether a competitor's shock meets each customer in a week."""
+        """Return whether a competitor's shock affects each customer in a week."""
         met = np.zeros(len(self.segment), dtype=np.bool_)
         for when, segment in self.shocks:
             if when == week:
@@ -186,7 +186,7 @@ class Timetable:
         return total + self.contact_effect * _fading(week - 1 - self.contact_week, 8.0)
 
     def _term_pressure(self, week: int) -> FloatArray:
-        """Log factor of long terms: low, but high in the weeks before the term ends."""
+        """Return the log factor of long terms: low, but high in the weeks before the term ends."""
         _, length = self.term_at(7 * week + 6)
         left = self.next_term_day(7 * week + 6) // 7 - week
         year = np.where(left <= 8, 1.0, -1.6)
@@ -195,9 +195,9 @@ class Timetable:
 
 
 def _fading(weeks_since: IntArray, scale: float) -> FloatArray:
-    """Return 1 in the week of an event, fading by 1/e in ``scale`` weeks, 0 before and long after.
+    """Return ``exp(-weeks_since / scale)``; 0 before the event and long after.
 
-    The end of the tail is cut so that events long gone cost nothing.
+    The tail is cut off so that old events cost no time.
     """
     near = (weeks_since >= 0) & (weeks_since < 6 * scale)
     return np.where(near, np.exp(-np.where(near, weeks_since, 0) / scale), 0.0)

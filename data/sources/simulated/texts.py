@@ -1,6 +1,6 @@
 """Short texts of tickets and ratings, by language, tone and category.
 
-Each language says the same things, so that no language is easier to read for a model than another.
+All languages say the same things, so that none is easier for a model than another.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ _SUBJECTS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }  # fmt: skip
 
-VARIANTS = 8  # of a text in each language, tone and category: 4 openings by 2 subjects
+VARIANTS = 8  # texts per language, tone and category: 4 openings times 2 subjects
 
-# In the order in which ``ticket_text`` counts.
+# In the order of the codes of ``tickets._text``.
 TICKET_TEXTS = tuple(
     f"{opening} {subject}"
     for language in LANGUAGES

@@ -1,4 +1,4 @@
-"""Tickets: opened by product trouble, early questions and billing; answered, solved, rated."""
+"""Tickets, opened because of product trouble, early questions and billing, and their course."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CATEGORY = np.array([
 
 
 def open_tickets(scene: Scene) -> None:
-    """Write the tickets that are opened this week, with all that will happen to them."""
+    """Write the tickets opened this week, with all their later events."""
     state, settled = scene.state, scene.settled
     rows = settled[(state.status[settled] == ACTIVE) & ~state.paused[settled]]
     hidden = state.hidden[rows]
@@ -54,7 +54,7 @@ def open_tickets(scene: Scene) -> None:
 
 
 def _write_ticket(scene: Scene, rows: IntArray, ordinal: int, u: FloatArray) -> None:
-    """Write one ticket a customer. ``u`` holds uniform numbers, shape (19, len(rows))."""
+    """Write one ticket per customer. ``u`` holds uniform numbers, shape (19, len(rows))."""
     state = scene.state
     trouble = in_trouble(state.hidden[rows])
     early = scene.week - state.start_day[rows] // 7 <= 6
@@ -88,7 +88,7 @@ def _write_ticket(scene: Scene, rows: IntArray, ordinal: int, u: FloatArray) -> 
 def _course(
     scene: Scene, rows: IntArray, escalates: BoolArray, u: FloatArray
 ) -> list[tuple[str, BoolArray, IntArray, int]]:
-    """Steps of a ticket: what, at which tickets, when, by whom. In trouble all takes longer."""
+    """Return the steps of tickets: kind, which tickets, instant, author; slower in trouble."""
     trouble = in_trouble(scene.state.hidden[rows])
     day = np.maximum(pick(u[1], (5, 5, 5, 5, 5, 1, 1)), scene.state.busy_day[rows] - scene.monday)
     opened = scene.instant(scene.monday + day, 7.5 + 11.0 * u[2])
@@ -114,7 +114,7 @@ def _course(
 def _voice(
     scene: Scene, rows: IntArray, first: FloatArray, second: FloatArray
 ) -> tuple[IntArray, IntArray]:
-    """Score of a rating, 1 to 5, and tone of the text; both follow satisfaction."""
+    """Return the score of a rating, 1 to 5, and the tone of the text; both follow satisfaction."""
     hidden = scene.state.hidden[rows]
     mood = satisfaction(hidden) - 0.5 * in_trouble(hidden)
     if not scene.switches.tone:
@@ -128,7 +128,7 @@ def _voice(
 def _text(
     scene: Scene, rows: IntArray, tone: IntArray, category: IntArray, u: FloatArray
 ) -> IntArray:
-    """Code of a text, in the order of TICKET_TEXTS."""
+    """Return the code of a text, its place in ``TICKET_TEXTS``."""
     language = LANGUAGE_OF_COUNTRY[scene.traits.country[rows]]
     kind = (language * len(TONES) + tone) * len(CATEGORIES) + category
     return np.asarray(kind * VARIANTS + np.floor(u * VARIANTS).astype(np.int64))

@@ -1,4 +1,4 @@
-"""Who the customers are: what is decided once, at sign-up, and never changes."""
+"""Traits of customers: decided once, at sign-up, and never changed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _PLAN = ((0.80, 0.20, 0.0), (0.15, 0.70, 0.15), (0.0, 0.35, 0.65))
 _TERM = ((0.82, 0.05, 0.13), (0.58, 0.17, 0.25), (0.20, 0.22, 0.58))
 _METHOD = ((0.92, 0.08, 0.0), (0.68, 0.26, 0.06), (0.30, 0.30, 0.40))
 _SEATS = (1.5, 7.0, 40.0)  # medians
-# Of a poor, a fair or a great fit with the product, by channel: paid clicks fit worst.
+# Chances of a poor, fair and great fit with the product, by channel: paid clicks fit worst.
 _FIT = ((0.26, 0.50, 0.24), (0.44, 0.42, 0.14), (0.22, 0.50, 0.28), (0.32, 0.48, 0.20),
         (0.15, 0.48, 0.37))  # fmt: skip
 _FIRST_FAIL = np.array([0.058, 0.032, 0.015])  # share of first payment attempts, by segment
@@ -71,7 +71,7 @@ class Traits:
     segment: IntArray
     country: IntArray
     channel: IntArray
-    owner: IntArray  # -1: nobody
+    owner: IntArray  # -1 for none
     fit: IntArray  # 0 poor, 1 fair, 2 great
     onboarded: BoolArray  # whether the first weeks succeed
     trial: BoolArray
@@ -85,13 +85,13 @@ class Traits:
     seats: IntArray
     term_days: IntArray
     ends: BoolArray  # whether the contract is fixed and ends after its first term
-    discount: FloatArray  # share of the price, 0: none
+    discount: FloatArray  # share of the price, 0 for none
     discount_days: IntArray
     method: IntArray
-    first_fail: FloatArray  # chance that the first attempt on a living card fails
-    careful: FloatArray  # chance at each retry that a customer mends a broken method
-    renews_card: FloatArray  # chance that a card is replaced before its day
-    card_days: IntArray  # from sign-up to the first card's end
+    first_fail: FloatArray  # chance that the first attempt on a valid card fails
+    careful: FloatArray  # chance at each retry that a customer has replaced a broken method
+    renews_card: FloatArray  # chance that a card is replaced before it expires
+    card_days: IntArray  # from sign-up to the expiry of the first card
     survey_week: IntArray  # phase within the quarter
     contact_effect: FloatArray  # on the log hazard of leaving, once contacted
 
@@ -100,7 +100,7 @@ class Traits:
 
 
 def arrival_weeks(settings: WorldSettings, customers: IntArray) -> IntArray:
-    """Return the week in which each customer signs up, a function of its number alone."""
+    """Return the week in which each customer signs up, a function of its number only."""
     stock = settings.stock
     span = settings.arrival_weeks - STOCK_WEEKS
     later = STOCK_WEEKS + (customers - stock) * span // max(1, settings.customers - stock)
@@ -110,18 +110,18 @@ def arrival_weeks(settings: WorldSettings, customers: IntArray) -> IntArray:
 def draw_traits(
     settings: WorldSettings, draws: Draws, customers: IntArray, involuntary_scale: float
 ) -> Traits:
-    """Draw who the customers with these numbers are.
+    """Draw the traits of customers by their numbers.
 
     Parameters
     ----------
     settings
-        Of the world.
+        Settings of the world.
     draws
-        Its numbers.
+        Random numbers of the world.
     customers
         Numbers of the customers, shape ``(n,)``.
     involuntary_scale
-        Factor on the chances that a payment fails and that a card is left to die.
+        Factor on the chances that a payment fails and that a card is left to expire.
     """
     switches = settings.switches
     u = iter(draws.uniform(Topic.TRAITS, 0, customers, 27))
@@ -173,7 +173,7 @@ def _contract_traits(
     term: IntArray,
     discounted: BoolArray,
 ) -> dict[str, Any]:
-    """What a customer buys, and for how long. ``u`` yields uniform numbers."""
+    """Draw what a customer buys, and for how long. ``u`` yields uniform numbers."""
     seats = np.array(_SEATS)[segment] * np.exp(0.6 * normal(next(u)))
     fixed = (next(u) < 0.12) & (term == YEAR) & (segment == 2)
     return {
@@ -187,7 +187,7 @@ def _contract_traits(
 def _payment_traits(
     settings: WorldSettings, u: Iterator[FloatArray], segment: IntArray, scale: float
 ) -> dict[str, Any]:
-    """How a customer pays. ``u`` yields uniform numbers."""
+    """Draw how a customer pays. ``u`` yields uniform numbers."""
     switches = settings.switches
     method = pick(next(u), np.array(_METHOD)[segment])
     fail = _FIRST_FAIL[segment] * _FAIL_BY_METHOD[method] * np.exp(0.5 * normal(next(u)))
@@ -204,7 +204,7 @@ def _payment_traits(
 
 
 def _taste(draws: Draws, customers: IntArray) -> FloatArray:
-    """Factor on the use of each feature, shape (features, n); 0 where it is never adopted."""
+    """Draw factors on the use of each feature, shape (features, n); 0 if it is never adopted."""
     u = draws.uniform(Topic.TASTE, 0, customers, 2 * len(FEATURES))
     factor = _POPULARITY[:, None] * np.exp(0.5 * normal(u[: len(FEATURES)]))
     adopts = np.array([1.0, 0.95, 0.9, 0.75, 0.55, 0.45, 0.6, 0.35])[:, None]

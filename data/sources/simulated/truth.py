@@ -1,11 +1,11 @@
-"""The truth: each customer's risk at a cutoff, given all that the world knows, if nobody acts.
+"""True risks: the risk of each customer at a cutoff if no one acts, given the state of the world.
 
 Nothing is simulated here. Satisfaction is a Markov chain, so the distribution of its states in the
-weeks ahead is a product of matrices, thinned week by week by those who decide to leave (Kalbfleisch
-and Prentice, *The Statistical Analysis of Failure Time Data*, 2nd ed., section 8.2: cause-specific
-hazards and cumulative incidence). Dunning is a second, smaller chain. Given the timetable, which is
-certain, the two chains do not depend on each other, so that the incidence of each cause is the sum
-over weeks of its own first passage times the other's survival.
+weeks ahead is a product of matrices, reduced each week by customers who decide to leave
+(Kalbfleisch and Prentice, *The Statistical Analysis of Failure Time Data*, 2nd ed., section 8.2:
+cause-specific hazards and cumulative incidence). Dunning is a second, smaller chain. Given the
+timetable, which is certain, the two chains are independent, so the incidence of each cause is the
+sum over weeks of its own first passage times the survival of the other.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ if TYPE_CHECKING:
     from data.sources.simulated.draws import BoolArray, FloatArray, IntArray
     from data.sources.simulated.scene import Scene
 
-# Matrix products are done in tiles of this many rows, so that the last bit of a row's result does
-# not depend on how many other customers stand beside it.
+# Matrix products are computed in tiles of this many rows, so that the last bit of a row's result
+# does not depend on the number of other customers.
 _TILE = 256
-# States of dunning: nothing open with the card of the cutoff or with a newer one, an open invoice
-# after a soft decline (two cards) or a hard one before attempts 2 to 4, and all attempts failed.
+# States of dunning: no open invoice (with the card of the cutoff, or a newer one); an open invoice
+# before attempts 2 to 4 (after a soft decline with either card, or a hard one); all attempts
+# failed.
 _CLEAR, _SOFT, _HARD, _FAILED, _DUNNING_STATES = (0, 1), (2, 5), 8, 11, 12
 
 
 def risks(
     scene: Scene, rows: IntArray, weeks: int, matrices: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the cumulative risks of some active customers at the end of the scene's week.
+    """Return the cumulative risks of active customers at the end of the scene's week.
 
     Parameters
     ----------
@@ -50,15 +51,15 @@ def risks(
     rows
         Customers of the block who are active.
     weeks
-        How far to look ahead, at most ``LOOKAHEAD``.
+        Number of weeks to look ahead, at most ``LOOKAHEAD``.
     matrices
         Weekly transitions of satisfaction, by fit.
 
     Returns
     -------
     tuple of arrays
-        Voluntary and involuntary risk if nobody acts, and the voluntary risk if the customer is
-        contacted in the last moment before the cutoff; each of shape ``(weeks, len(rows))``,
+        Voluntary and involuntary risk if no one acts, and the voluntary risk if the customer is
+        contacted just before the cutoff; each of shape ``(weeks, len(rows))``,
         cumulative over the weeks after the cutoff.
     """
     timetable = Timetable.of(scene.traits, scene.state, scene.campaigns, rows)
@@ -81,7 +82,7 @@ def risks(
 def _first_departures(
     scene: Scene, rows: IntArray, timetable: Timetable, weeks: int, matrices: FloatArray
 ) -> FloatArray:
-    """Chance of deciding to leave in each week ahead, were nobody lost to dunning: (weeks, n)."""
+    """Return the chance of deciding to leave in each week ahead without dunning: (weeks, n)."""
     n = len(rows)
     fit = scene.traits.fit[rows]
     scale = log_hazard(scene.settings.voluntary_per_month)
@@ -106,7 +107,7 @@ def _first_departures(
 
 
 def _struck(present: FloatArray, chance: FloatArray, levels: int) -> FloatArray:
-    """Move some customers' distributions down by some levels, each with its chance."""
+    """Move the distributions of customers down by some levels, each with its chance."""
     rows = np.flatnonzero(chance > 0.0)
     if len(rows):
         share = np.minimum(1.0, chance[rows])[:, None]
@@ -115,7 +116,7 @@ def _struck(present: FloatArray, chance: FloatArray, levels: int) -> FloatArray:
 
 
 def _product(present: FloatArray, matrix: FloatArray) -> FloatArray:
-    """Return ``present @ matrix`` to the same bits whatever the number of rows."""
+    """Return ``present @ matrix``, with the same bits for any number of rows."""
     n = len(present)
     tiles = np.zeros((-(-n // _TILE), _TILE, STATES))
     tiles.reshape(-1, STATES)[:n] = present
@@ -124,7 +125,7 @@ def _product(present: FloatArray, matrix: FloatArray) -> FloatArray:
 
 
 def _first_losses(scene: Scene, rows: IntArray, timetable: Timetable, weeks: int) -> FloatArray:
-    """Chance of being lost to dunning in each week ahead, did nobody decide to leave: (weeks, n).
+    """Return the chance of loss to dunning in each week ahead without decisions: (weeks, n).
 
     Losses that are undone within the grace period do not count.
     """
@@ -166,7 +167,7 @@ def _move(chain: FloatArray, source: int, target: int, share: FloatArray) -> Non
 
 
 def _charge(chain: FloatArray, fails: FloatArray, dead: BoolArray, meets: BoolArray) -> None:
-    """First attempt: a dead card fails for certain, and hard."""
+    """Make the first attempt; an expired card always fails, with a hard decline."""
     for card, is_dead in ((0, dead), (1, np.zeros_like(dead))):
         charged = chain[_CLEAR[card]] * meets
         failed = charged * np.where(is_dead, 1.0, fails)
@@ -177,7 +178,7 @@ def _charge(chain: FloatArray, fails: FloatArray, dead: BoolArray, meets: BoolAr
 
 
 def _retry(chain: FloatArray, stage: int, careful: FloatArray, meets: BoolArray) -> None:
-    """Attempt ``stage``, 2 to 4; a method that had to be mended is new afterwards."""
+    """Make attempt ``stage``, 2 to 4; a broken method is a new one if the attempt succeeds."""
     position = stage - 2
     for first, clear, passes in (
         (_SOFT[0], _CLEAR[0], SOFT_RETRY), (_SOFT[1], _CLEAR[1], SOFT_RETRY),

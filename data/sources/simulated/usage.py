@@ -1,4 +1,4 @@
-"""What customers use: features by day, driven by satisfaction, season and onboarding."""
+"""Usage: features used per day, driven by satisfaction, season and onboarding."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from data.sources.simulated.scene import Scene
 
 _DAYS = 7
-# Satisfaction below which a feature is given up: the deeper the feature, the sooner.
+# Satisfaction below which a feature is given up; deeper features are given up sooner.
 _GIVEN_UP = np.array([-9.0, -1.6, -1.3, -0.9, -0.7, -0.5, -0.9, -0.4])
-_SECONDS = np.array([40, 140, 260, 60, 0, 300, 180, 0])  # median duration of one use; 0: a machine
+_SECONDS = np.array([40, 140, 260, 60, 0, 300, 180, 0])  # median duration of a use; 0: machines
 _MACHINE = np.array([name in {"integration", "api"} for name in FEATURES])
 _LONGEST = 12 * 3600  # seconds of a feature in a day
 _LOGIN = FEATURES.index("login")
-# First and last ISO week of the summer break, and the use that remains, by country.
+# First and last ISO week of the summer break, and the share of use that remains, by country.
 _SUMMER = {"GB": (30, 34, 0.85), "IE": (30, 34, 0.85), "NL": (29, 33, 0.75),
            "BE": (28, 32, 0.75), "SE": (27, 31, 0.55), "IT": (31, 34, 0.5)}  # fmt: skip
 _CHRISTMAS = {52: 0.45, 53: 0.45, 1: 0.6}
 _JUNK_SLOT = 900
-_JUNK_SHARE = 0.03  # of the customers who sign up
+_JUNK_SHARE = 0.03  # share of the customers who sign up
 
 
 def season(day: dt.date) -> FloatArray:
-    """Return the factor on use in the week of a Monday, by country, shape (countries,)."""
+    """Return the factor on use in the week of ``day``, by country, shape (countries,)."""
     week = day.isocalendar().week
     factor = np.full(len(COUNTRIES), _CHRISTMAS.get(week, 1.0))
     for number, country in enumerate(COUNTRIES):
@@ -44,7 +44,7 @@ def season(day: dt.date) -> FloatArray:
 
 
 def activity(scene: Scene, rows: IntArray) -> FloatArray:
-    """Return the features that each customer uses on a working day, shape ``(len(rows),)``."""
+    """Return the number of features used on a working day, shape ``(len(rows),)``."""
     traits, state, switches = scene.traits, scene.state, scene.switches
     hidden = state.hidden[rows]
     level = traits.base_use[rows] + 0.2 * np.log(traits.seats[rows]) + state.mood[rows]
@@ -65,7 +65,7 @@ def activity(scene: Scene, rows: IntArray) -> FloatArray:
 
 
 def use(scene: Scene) -> None:
-    """Write the week's usage: a row for each customer, day and feature."""
+    """Write the usage of the week: one row per customer, day and feature."""
     state, traits = scene.state, scene.traits
     trial = (state.status == PENDING) & traits.trial
     rows = scene.rows((state.status == ACTIVE) | (state.status == LEAVING) | trial)
@@ -87,7 +87,7 @@ def use(scene: Scene) -> None:
 
 
 def _presence(scene: Scene, rows: IntArray) -> FloatArray:
-    """Days of the week on which each customer can use the product, shape (7, len(rows))."""
+    """Return whether each customer can use the product on each day, shape (7, len(rows))."""
     state, traits = scene.state, scene.traits
     day = scene.monday + np.arange(_DAYS)[:, None]
     begins = np.where(
@@ -117,7 +117,7 @@ def _write(
 
 
 def _write_junk(scene: Scene) -> None:
-    """A few test logins from before the sign-up, which the quality stage must catch."""
+    """Write a few test logins from before the sign-up, which the quality stage must catch."""
     traits = scene.traits
     new = scene.rows(traits.arrival_week == scene.week)
     u = scene.uniform(Topic.USAGE_DETAIL, new, 2)

@@ -1,4 +1,4 @@
-"""The simulated world: runs week by week and writes the raw logs and the truth."""
+"""The simulated world: runs week by week and writes the raw logs and the true risks."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ if TYPE_CHECKING:
     from data.sources.simulated.terms import Campaigns
     from data.sources.simulated.world_settings import WorldSettings
 
-# Power of the monthly rate that the chance of failing follows, found by trying: the more customers
-# are lost, the more careful are those who are left.
+# Power of the monthly rate that gives the chance of a failed payment, fitted by trial: the more
+# customers are lost, the more careful those who remain.
 _SELECTION = 1.3
 
 logger = logging.getLogger(__name__)
 
-BLOCK = 8192  # customers worked on at once; changes no result
+BLOCK = 8192  # customers simulated at once; does not change any result
 
 
 def simulate(
@@ -78,40 +78,40 @@ def simulate(
     currency: str = "EUR",
     block: int = BLOCK,
 ) -> dict[str, int]:
-    """Simulate the world and write its raw logs, and its truth.
+    """Simulate the world and write its raw logs and its true risks.
 
     Parameters
     ----------
     settings
-        Of the world.
+        Settings of the world.
     clock
-        Numbers the cutoffs; its periods must be weeks, and the world starts at a cutoff.
+        Numbers the cutoffs; its periods must be weeks, and the world must start at a cutoff.
     target
-        Folder for one Parquet file a table of the contract. A file holds the rows available by
+        Folder for one Parquet file per table of the contract. A file holds the rows available by
         the end of the history, in the order of (week first available, event_at, event_id). A log
         without rows has no file.
     truth
-        Folder for ``truth.parquet``, or None: a row for each customer with an active subscription
-        at each cutoff, with ``risk_<cause>_<horizon>`` (the chance of churn with that cause by
-        the end of the horizon if nobody acts) and ``effect_<horizon>`` (what a contact at the
-        cutoff adds to the voluntary risk, negative where it saves), besides ``satisfaction`` and
-        ``in_dunning``; in the order of (cutoff, customer_id).
+        Folder for ``truth.parquet``, or None. The file has one row per cutoff and customer with an
+        active subscription: ``risk_<cause>_<horizon>`` (the chance of churn with that cause by the
+        end of the horizon if no one acts), ``effect_<horizon>`` (what a contact at the cutoff adds
+        to the voluntary risk; negative if it prevents churn), ``satisfaction`` and ``in_dunning``,
+        sorted by (cutoff, customer_id).
     horizons
         Ends of the horizons in weeks after a cutoff, at most 26.
     currency
         ISO 4217 code of all money.
     block
-        Customers worked on at once; changes the memory used and no result.
+        Customers simulated at once; changes the memory used, but no result.
 
     Returns
     -------
     dict
-        Rows written, by table.
+        Table to number of rows.
 
     Raises
     ------
     BadInputError
-        If the clock or the horizons do not suit the world.
+        If the clock or the horizons do not fit the world.
     """
     _check_clock(settings, clock, horizons)
     world = _World(settings, clock, currency, block)
@@ -141,19 +141,19 @@ def simulate(
 def _check_clock(settings: WorldSettings, clock: Clock, horizons: tuple[int, ...]) -> None:
     if clock.period_days != 7:
         raise BadInputError(
-            f"params.yaml: clock.period_days is {clock.period_days}, but the simulated world lives "
-            "by weeks: set it to 7."
+            f"params.yaml: clock.period_days is {clock.period_days}, but the simulated world "
+            "runs by weeks: set it to 7."
         )
     try:
         clock.cutoff_on(settings.start)
     except ValueError as error:
         raise BadInputError(
-            f"params.yaml: ingest.simulated.start does not suit clock.anchor_weekday: {error}"
+            f"params.yaml: ingest.simulated.start does not fit clock.anchor_weekday: {error}"
         ) from error
     if not horizons or min(horizons) < 1 or max(horizons) > LOOKAHEAD:
         raise BadInputError(
-            f"params.yaml: snapshot.horizons is {list(horizons)}, but the truth of the simulated "
-            f"world is known for 1 to {LOOKAHEAD} weeks: choose horizons within these."
+            f"params.yaml: snapshot.horizons is {list(horizons)}, but the true risks of the "
+            f"simulated world are known for 1 to {LOOKAHEAD} weeks: choose horizons in this range."
         )
 
 
@@ -168,7 +168,7 @@ def _truth_schema(clock: Clock, horizons: tuple[int, ...]) -> pa.Schema:
 
 
 def _logs(currency: str) -> dict[str, Log]:
-    """Return the empty logs of a world, with the vocabularies of their columns."""
+    """Create the empty logs of a world, with the vocabularies of their columns."""
     money = words((currency,))
     return {
         "subscriptions": Log("subscriptions", "S", {
@@ -196,7 +196,7 @@ def _logs(currency: str) -> dict[str, Log]:
 
 
 class _World:
-    """All blocks of a world and the rows on their way to the files."""
+    """All blocks of a world, and its logs."""
 
     def __init__(self, settings: WorldSettings, clock: Clock, currency: str, block: int) -> None:
         self.settings = settings
@@ -220,7 +220,7 @@ class _World:
     def run_week(
         self, week: int, files: Mapping[str, TableFile], horizons: tuple[int, ...]
     ) -> None:
-        """Run a week for all customers and write what is available at its end."""
+        """Simulate a week for all customers and write the rows available at its end."""
         for traits, state, campaigns in self.blocks:
             if traits.arrival_week[0] > week:
                 break
@@ -259,7 +259,7 @@ class _World:
 
 
 def _advance(scene: Scene, matrices: FloatArray) -> None:
-    """Run a block through a week; the order of the steps is part of the world."""
+    """Simulate a week of a block; the order of the steps is part of the world."""
     drift(scene, matrices)
     careers.end_contracts(scene)
     careers.reprice(scene)

@@ -9,7 +9,7 @@ from data.errors import BadInputError
 
 STOCK_SHARE = 0.3  # share of the customers who sign up in the first weeks
 STOCK_WEEKS = 4
-MOST_CUSTOMERS = 9_999_999  # as many as the digits of a customer_id allow
+MAX_CUSTOMERS = 9_999_999  # largest number that fits a customer_id
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class WorldSettings:
     Parameters
     ----------
     seed
-        Same seed, same bytes; another seed, another world.
+        Seed; the same seed gives the same bytes, another seed another world.
     customers
-        Customers that sign up in the first ``arrival_weeks`` weeks. They keep arriving at the same
-        pace afterwards, so that a longer history repeats a shorter one.
+        Number of customers who sign up in the first ``arrival_weeks`` weeks. Sign-ups continue at
+        the same pace afterwards, so that a longer history begins with a shorter one.
     weeks
         Length of the history.
     start
@@ -62,9 +62,9 @@ class WorldSettings:
         Share of the live customers who decide to leave, or are lost to failed payments, in a
         month (30.4 days), averaged over the history with all switches on.
     arrival_weeks
-        Weeks in which ``customers`` sign up; more than 4.
+        Number of weeks in which ``customers`` sign up; more than 4.
     switches
-        Which patterns the world has.
+        Patterns of the world.
 
     Raises
     ------
@@ -83,21 +83,21 @@ class WorldSettings:
 
     def __post_init__(self) -> None:
         _within("seed", self.seed, 0, 2**63 - 1)
-        _within("customers", self.customers, 2, MOST_CUSTOMERS)
+        _within("customers", self.customers, 2, MAX_CUSTOMERS)
         _within("weeks", self.weeks, 1, 5200)
         _within("voluntary_per_month", self.voluntary_per_month, 0.0, 0.2)
         _within("involuntary_per_month", self.involuntary_per_month, 0.0, 0.05)
         _within("arrival_weeks", self.arrival_weeks, STOCK_WEEKS + 1, 5200)
-        _within("customers signing up by the end", self.signed_up, 1, MOST_CUSTOMERS)
+        _within("customers signing up by the end", self.signed_up, 1, MAX_CUSTOMERS)
 
     @property
     def stock(self) -> int:
-        """Number of customers that sign up in the first weeks."""
+        """Number of customers who sign up in the first weeks."""
         return max(1, round(STOCK_SHARE * self.customers))
 
     @property
     def signed_up(self) -> int:
-        """Number of customers that sign up before the history ends."""
+        """Number of customers who sign up before the history ends."""
         if self.weeks <= STOCK_WEEKS:
             return -(-self.weeks * self.stock // STOCK_WEEKS)
         arriving, span = self.customers - self.stock, self.arrival_weeks - STOCK_WEEKS
