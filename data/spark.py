@@ -116,7 +116,7 @@ def _run(
 def open_spark(
     threads: int, memory_limit: str, master: str | None, packages: Sequence[str]
 ) -> Spark:
-    """Start a Spark session; the parameters are those of ``data.engine.open_engine``.
+    """Start a Spark session; the parameters are those of ``data.open_engine.open_engine``.
 
     Raises
     ------

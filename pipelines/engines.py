@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from data.engine import Engine, open_engine
+from data.engine import Engine
+from data.open_engine import open_engine
 
 if TYPE_CHECKING:
     from pipelines.params import Params

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import settings
 
 from data.clock import Clock
-from data.engine import Engine, open_engine
+from data.engine import Engine
+from data.open_engine import open_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 
 from data.atomic import replaced_folder
 from data.clock import Clock
-from data.engine import Engine, open_engine
+from data.engine import Engine
+from data.open_engine import open_engine
 from data.sources.simulated.world import simulate
 from features.build import BlockFeatures, build_features, customer_blocks
 from features.engagement import daily

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from data.engine import open_engine
 from data.errors import BadInputError
+from data.open_engine import open_engine
 
 if TYPE_CHECKING:
     from pathlib import Path

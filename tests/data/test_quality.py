@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from data.atomic import write_table
 from data.clock import Clock
 from data.contracts import TABLES
-from data.engine import Engine, open_engine
+from data.engine import Engine
 from data.errors import BadInputError
+from data.open_engine import open_engine
 from data.quality import QualitySettings, rules, validate
 from data.sources.folder import read_files
 

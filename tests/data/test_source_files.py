@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.contracts import TABLES
-from data.engine import open_engine
 from data.errors import BadInputError
+from data.open_engine import open_engine
 from data.sources.folder import read_files
 
 if TYPE_CHECKING:

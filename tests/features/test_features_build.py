@@ -17,7 +17,7 @@ import pytest
 from data.asof import NOTHING
 from data.clock import Clock
 from data.contracts import BILLING_INTERVALS, INSTANT, PRIORITIES, TABLES
-from data.engine import open_engine
+from data.open_engine import open_engine
 from features import build, engagement
 from features.build import build_features
 from features.catalog import Feature, catalog

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from data.atomic import write_table
 from data.clock import Clock
 from data.contracts import INSTANT, TABLES
-from data.engine import Engine, open_engine
+from data.engine import Engine
+from data.open_engine import open_engine
 from data.population import observe_population
 from data.quality import validate
 from features import build, phrases

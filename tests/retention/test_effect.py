@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from data.clock import Clock
-from data.engine import open_engine
+from data.open_engine import open_engine
 from data.outcomes import OutcomeSettings
 from data.population import (
     PopulationSettings,
