@@ -8,6 +8,7 @@ fails while one of them is out of date.
 from __future__ import annotations
 
 import ast
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ ARCHITECTURE = ROOT / "docs/architecture.md"
 # Below this line the map of the modules begins; what stands above it is written by hand.
 MAP_BEGINS = "<!-- Written by `python docs/write_reference.py` from here on; do not edit. -->"
 ROOMS = ("data", "features", "models", "retention", "pipelines", "studies")
+WIDTH = 100
 LATENESS_DAYS = 7  # of the default parameters; it stands in the sentence of one rule
 
 INTRODUCTION = """\
@@ -96,7 +98,8 @@ def contract() -> str:
         lines += ["", f"## {table.name}", ""]
         lines += markdown_table(("column", "type", "required", "meaning"), columns)
         if table.kinds:
-            lines += ["", "Kinds: " + ", ".join(f"`{kind}`" for kind in table.kinds) + "."]
+            kinds = "Kinds: " + ", ".join(f"`{kind}`" for kind in table.kinds) + "."
+            lines += ["", *textwrap.wrap(kinds, WIDTH, break_on_hyphens=False)]
         own = [
             rule
             for rule in rules(table, LATENESS_DAYS)
