@@ -55,6 +55,18 @@ def test_a_second_run_runs_nothing_and_logs_nothing(clone: Clone) -> None:
     assert clone.git("status", "--porcelain") == ""
 
 
+def test_what_features_read_trains_again_only_if_a_byte_of_them_changed(clone: Clone) -> None:
+    """A remark and another phrase both measure again; only the phrase changes a feature."""
+    phrases = clone / "features/phrases.py"
+    code = phrases.read_text(encoding="utf-8")
+    phrases.write_text(code + "# A remark.\n", encoding="utf-8")
+    assert stages_run(clone.dvc("repro")) == ["featurize"]
+    assert 'r"frustrat"' in code
+    phrases.write_text(code.replace('r"frustrat"', 'r"the"'), encoding="utf-8")
+    after = ["featurize", "tune", "train", "evaluate", "score", "publish"]
+    assert stages_run(clone.dvc("repro")) == after
+
+
 def test_a_cached_state_is_published_again_when_told_to(clone: Clone) -> None:
     before = clone.mlflow_runs()
     assert stages_run(clone.dvc("repro", "--single-item", "--force", "publish")) == ["publish"]
