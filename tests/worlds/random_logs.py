@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.clock import EPOCH, MICROSECONDS_PER_DAY
-from data.contracts import ARROW_TYPES, BILLING_INTERVALS, CAUSES, LOGS, PRIORITIES, TABLES
+from data.contracts import ARROW_TYPES, BILLING_INTERVALS, CAUSES, PRIORITIES, TABLES
 from worlds.handmade import MONDAY
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.random import Generator
@@ -48,19 +49,20 @@ VALUES: dict[str, tuple[Any, ...]] = {
 }
 
 
-def random_logs(seed: int, customers: int = 30) -> dict[str, pa.Table]:
-    """All tables of the contract, about two rows in ten late by up to a week."""
+def random_logs(
+    seed: int, customers: int = 30, rows: Mapping[str, int] = ROWS
+) -> dict[str, pa.Table]:
+    """All tables of the contract, or logs of as many ``rows``, two in ten late by up to a week."""
     random = np.random.default_rng(seed)
     names = [f"C{number:03d}" for number in range(customers)]
     # Two in three sign up early enough for a history, the others at any time.
     span = np.where(np.arange(customers) % 3 > 0, 1, 3) * ((END_US - START_US) // 4)
     signed_up = random.integers(START_US, START_US + span)
     tables = {"customers": _customers(names, signed_up, random)}
-    for log in LOGS:
-        size = ROWS[log.name]
+    for name, size in rows.items():
         owner = random.integers(customers, size=size)
         event = random.integers(signed_up[owner], END_US)
-        tables[log.name] = _rows(log.name, np.array(names)[owner], event, random, "first")
+        tables[name] = _rows(name, np.array(names)[owner], event, random, "first")
     return tables
 
 
