@@ -1,4 +1,4 @@
-"""Build: measure every log, roll and derive block by block, write the feature table."""
+"""Build the feature table: measure every log, then roll and derive block by block."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import ibis
 import numpy as np
@@ -22,7 +22,8 @@ from features.catalog import as_json, columns
 from features.declare import CATALOG_FILE, FEATURES_FILE
 from features.known import Known, integers
 from features.measures import EVENTS, MEASURES
-from features.periods import Periods, measure
+from features.period_reader import Periods
+from features.periods import measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,17 +34,17 @@ if TYPE_CHECKING:
     from data.asof import Integers
     from data.clock import Clock
     from data.engine import Engine
-    from features.catalog import Column, Feature
+    from features.catalog import Feature, PlannedColumn
     from features.feature_settings import FeatureSettings
 
 log = logging.getLogger(__name__)
 
-# Customers in a block, and snapshots about as many: both bound memory, and as the size of a row
-# group they shape the file's bytes. More customers at once read less of others' rows.
+# Most customers of a block, and about the most snapshots. Both bound memory; a block is a row
+# group, so they also decide the bytes of the file. Larger blocks read fewer rows in vain.
 BLOCK_CUSTOMERS = 16_384
 BLOCK_SNAPSHOTS = 250_000
-# Snapshots of a block that are computed at a time, so that columns stay in the processor's cache
-# and their memory is used again.
+# Snapshots of a block computed at a time, about: their columns fit the processor's cache, and their
+# memory is reused.
 PART_SNAPSHOTS = 65_536
 
 
@@ -62,18 +63,18 @@ def build_features(
     Parameters
     ----------
     clean
-        Table name to Parquet file in the contract; absent logs are missing from it.
+        Table name to Parquet file in the contract, without the logs that the business lacks.
     snapshots
-        Parquet file of which ``customer_id`` and ``cutoff`` are read, and nothing else.
+        Parquet file; only ``customer_id`` and ``cutoff`` are read.
     target
-        Folder for ``features.parquet`` (``customer_id``, ``cutoff``, one float32 column a feature,
-        sorted by the first two) and ``catalog.json``.
+        Folder for ``features.parquet`` (``customer_id``, ``cutoff``, one float32 column per
+        feature, sorted by the first two) and ``catalog.json``.
     periods
         Empty folder for the measures of each log.
     engine, clock, settings
-        The engine that measures, the rule for time, windows and core features.
+        The engine that measures; the rule for time; windows and core features.
     earlier
-        Folder with the measures of an earlier run, which are extended; None measures all anew.
+        Folder with the measures of an earlier run, which are extended; None to measure everything.
 
     Returns
     -------
@@ -82,7 +83,7 @@ def build_features(
     present = [name for name in MEASURES if name in clean]
     for name in MEASURES:
         if name not in clean:
-            log.info("There is no log %s: the features that read it are absent.", name)
+            log.info("There is no log %s: its features are left out.", name)
     measure(clean, periods, engine, clock, settings.core_features, earlier)
     planned = columns(settings, present, clock)
     block_features = BlockFeatures(
@@ -95,7 +96,7 @@ def build_features(
         clock,
     )
     blocks = customer_blocks(snapshots, engine)
-    facts = Facts.of(planned)
+    statistics = ColumnStatistics.of(planned)
     target.mkdir(parents=True, exist_ok=True)
     with (
         replaced(target / FEATURES_FILE) as path,
@@ -104,38 +105,38 @@ def build_features(
         computed = engine.map_blocks(block_features, blocks)
         for _ in progress(blocks, "blocks of customers", log):
             table = next(computed)
-            facts.add(table)
+            statistics.add(table)
             writer.write_table(table)
     features = tuple(column.feature for column in planned)
-    write_text(as_json(features, facts.as_dicts(clock), settings), target / CATALOG_FILE)
-    log.info("%d features of %d snapshots.", len(features), facts.rows)
+    write_text(as_json(features, statistics.as_dicts(clock), settings), target / CATALOG_FILE)
+    log.info("%d features of %d snapshots.", len(features), statistics.rows)
     return features
 
 
 def customer_blocks(snapshots: Path, engine: Engine) -> list[tuple[str, str]]:
-    """First and last customer of each block of those that have snapshots, in their order."""
+    """Return the first and last customer of each block of customers with snapshots, in order."""
     counted = engine.read(snapshots).group_by("customer_id").aggregate(count=ibis._.count())
-    found = engine.to_arrow(counted.order_by("customer_id"))
-    customers, count = found["customer_id"], max(pc.sum(found["count"]).as_py() or 0, 1)
-    size = min(BLOCK_CUSTOMERS, -(-BLOCK_SNAPSHOTS * len(customers) // count))
+    counts = engine.to_arrow(counted.order_by("customer_id"))
+    customers, snapshot_count = counts["customer_id"], max(pc.sum(counts["count"]).as_py() or 0, 1)
+    size = min(BLOCK_CUSTOMERS, -(-BLOCK_SNAPSHOTS * len(customers) // snapshot_count))
     blocks = [customers.slice(start, size) for start in range(0, len(customers), size or 1)]
     return [(block[0].as_py(), block[-1].as_py()) for block in blocks]
 
 
 @dataclass(frozen=True)
 class BlockFeatures:
-    """Computes the features of a block of customers from files, in whichever process it is called.
+    """Computes the features of a block of customers from files, in any process.
 
     Parameters
     ----------
     snapshots, customers
-        Parquet files of the keys and of the sign-ups.
+        Parquet files of the snapshots and of the customers' sign-ups.
     periods
         Folder of the measures.
     log_start
         Log to the first period in which any of its rows was visible.
     planned
-        The columns to compute.
+        Columns to compute.
     settings, clock
         Windows and core features; the rule for time.
     """
@@ -144,7 +145,7 @@ class BlockFeatures:
     customers: Path
     periods: Path
     log_start: dict[str, int]
-    planned: tuple[Column, ...]
+    planned: tuple[PlannedColumn, ...]
     settings: FeatureSettings
     clock: Clock
 
@@ -156,7 +157,7 @@ class BlockFeatures:
         return pa.schema(keys + [(name, pa.float32()) for name in names])
 
     def __call__(self, block: tuple[str, str]) -> pa.Table:
-        """Return the rows of the feature table from the first to the last customer of a block."""
+        """Compute the feature table of a block, given as its first and last customer."""
         keys = self.keys(*block)
         matrix = np.empty((len(self.planned), keys.num_rows), dtype=np.float32)
         stop = 0
@@ -169,7 +170,7 @@ class BlockFeatures:
         return pa.Table.from_arrays(columns, schema=self.schema)
 
     def known(self, keys: pa.Table) -> Iterator[Known]:
-        """Read what is known of the customers of some keys; yield it for some after the other."""
+        """Read the inputs of the features of ``keys``; yield them for some customers at a time."""
         start, cell_customer = self.log_start, integers(keys["customer"])
         new = np.flatnonzero(np.diff(cell_customer, prepend=-1))
         customers = keys["customer_id"].take(new).combine_chunks()
@@ -192,7 +193,7 @@ class BlockFeatures:
         return Periods(self.periods)
 
     def keys(self, low: str, high: str) -> pa.Table:
-        """Read the keys of a block's snapshots, as ``features.known.Known`` has them."""
+        """Read the keys of a block's snapshots, as ``features.known.Known`` takes them."""
         customers, place, cutoff_us = _snapshots(self.snapshots, low, high)
         signed_up_us = _signed_up(self.customers, customers)
         return pa.table(
@@ -206,7 +207,7 @@ class BlockFeatures:
 
 
 def _of_customers(table: pa.Table, first: int, stop: int) -> pa.Table:
-    """Rows of the customers from one place to before another, whose places then begin at 0."""
+    """Return the rows of the customers at places ``[first, stop)``, renumbered from 0."""
     customer = integers(table["customer"])
     start, end = np.searchsorted(customer, [first, stop])
     place = table.column_names.index("customer")
@@ -219,61 +220,47 @@ def _snapshots(path: Path, low: str, high: str) -> tuple[pa.Array, Integers, Int
 
     Returns
     -------
-    The customers in order; of each snapshot the place among them and the cutoff, sorted by both.
+    The customers, sorted; for each snapshot its customer's place among them, and its cutoff in
+    microseconds, both sorted by (customer, cutoff).
     """
-    metadata = pq.read_metadata(path)
-    with pq.ParquetFile(path, metadata=metadata, read_dictionary=_coded(metadata)) as file:
-        rows = _rows(file, low, high, "cutoff")
-    coded = rows["customer_id"].dictionary_encode().unify_dictionaries().combine_chunks()
-    ids, cutoff = coded.dictionary, integers(rows["cutoff"].cast(pa.int64()))
-    inside = np.flatnonzero(pc.and_(pc.greater_equal(ids, low), pc.less_equal(ids, high)))
-    inside = inside[pc.sort_indices(ids.take(inside))]
-    place_of = np.full(len(ids), -1)
-    place_of[inside] = np.arange(inside.size)
-    place = place_of.take(integers(coded.indices))
-    kept = place >= 0
-    place, cutoff = place[kept], cutoff[kept]
-    step = np.diff(place)
-    if not np.all((step > 0) | ((step == 0) & (cutoff[1:] >= cutoff[:-1]))):
-        order = np.lexsort((cutoff, place))
-        place, cutoff = place[order], cutoff[order]
-    return ids.take(inside), place, cutoff
+    rows = _rows(path, low, high, "cutoff")
+    customers = pc.unique(rows["customer_id"])
+    customers = customers.take(pc.sort_indices(customers))
+    place = integers(pc.index_in(rows["customer_id"], value_set=customers))
+    cutoff_us = integers(rows["cutoff"].cast(pa.int64()))
+    order = np.lexsort((cutoff_us, place))
+    return customers, place[order], cutoff_us[order]
 
 
 def _signed_up(path: Path, customers: pa.Array) -> Integers:
-    """Read when some customers, given in order, signed up; ``NOTHING`` where that is unknown."""
-    with pq.ParquetFile(path) as file:
-        rows = _rows(file, customers[0].as_py(), customers[-1].as_py(), "signed_up_at")
+    """Read the sign-ups of customers, given sorted, in microseconds; ``NOTHING`` if unknown."""
+    rows = _rows(path, customers[0].as_py(), customers[-1].as_py(), "signed_up_at")
     place = pc.index_in(rows["customer_id"], value_set=customers)
-    there = place.is_valid()
-    signed_up = np.full(len(customers), NOTHING)
-    signed_up[place.filter(there)] = integers(rows["signed_up_at"].cast(pa.int64()).filter(there))
-    return signed_up
+    listed = place.is_valid()
+    signed_up_us = integers(rows["signed_up_at"].cast(pa.int64()).filter(listed))
+    result = np.full(len(customers), NOTHING)
+    result[integers(place.filter(listed))] = signed_up_us
+    return result
 
 
-def _coded(metadata: pq.FileMetaData) -> list[str]:
-    """Name the customers if they can be read as codes; Arrow makes none of delta encodings."""
-    column = metadata.schema.to_arrow_schema().get_field_index("customer_id")
-    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
-    encodings = {encoding for group in groups for encoding in group.column(column).encodings}
-    delta = any(encoding.startswith("DELTA") for encoding in encodings)
-    return [] if delta else ["customer_id"]
+def _rows(path: Path, low: str, high: str, instant: str) -> pa.Table:
+    """Read ``customer_id`` and an instant of the customers from ``low`` to ``high``.
 
-
-def _rows(file: pq.ParquetFile, low: str, high: str, name: str) -> pa.Table:
-    """Customers and an instant, of the row groups that may hold some from ``low`` to ``high``."""
-    column = file.schema_arrow.get_field_index("customer_id")
-    groups = []
-    for group in range(file.num_row_groups):
-        told = file.metadata.row_group(group).column(column).statistics
-        if not (told and told.has_min_max) or (told.min <= high and told.max >= low):
-            groups.append(group)
-    return file.read_row_groups(groups, ["customer_id", name], use_threads=False)
+    Row groups without such customers are skipped by their statistics.
+    """
+    customer = pc.field("customer_id")
+    return pq.read_table(
+        path,
+        columns=["customer_id", instant],
+        filters=(customer >= low) & (customer <= high),
+        partitioning=None,  # else folders such as ``a=1`` in the path become columns
+        use_threads=False,  # blocks already run in parallel
+    )
 
 
 @dataclass
-class Facts:
-    """What the data say of each feature, gathered block by block; arrays of shape (features,)."""
+class ColumnStatistics:
+    """Statistics of each feature, collected block by block; arrays of shape (features,)."""
 
     empty: NDArray[np.float32]
     rows: int
@@ -281,14 +268,14 @@ class Facts:
     first_seen_us: NDArray[np.int64]
 
     @classmethod
-    def of(cls, planned: Sequence[Column]) -> Facts:
-        """Start with nothing seen."""
+    def of(cls, planned: Sequence[PlannedColumn]) -> Self:
+        """Return the statistics of no rows."""
         empty = np.array([column.feature.empty for column in planned], dtype=np.float32)
         never = np.full(len(planned), NEVER)
         return cls(empty, 0, np.zeros(len(planned), dtype=np.int64), never)
 
     def add(self, table: pa.Table) -> None:
-        """Take in the rows of a block."""
+        """Add the rows of a block."""
         cutoff_us = table["cutoff"].cast(pa.int64()).to_numpy()
         self.rows += table.num_rows
         for place, column in enumerate(table.columns[2:]):
@@ -299,7 +286,10 @@ class Facts:
             self.first_seen_us[place] = seen.min(initial=self.first_seen_us[place])
 
     def as_dicts(self, clock: Clock) -> list[dict[str, Any]]:
-        """Share of the snapshots without a value, and the first cutoff with one not empty."""
+        """Return, per feature, the share of missing values and the first cutoff with a value.
+
+        A value that the feature has where there are no rows does not count.
+        """
         return [
             {
                 "missing_share": round(int(missing) / max(self.rows, 1), 6),

@@ -1,6 +1,6 @@
-"""Catalog: every feature that the families declare, for given windows, core features and logs.
+"""Catalog: all features that the families declare, for given windows, core features and logs.
 
-``python -m features.catalog`` writes ``docs/features.md`` again.
+``python -m features.catalog`` rewrites ``docs/features.md``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from features.declare import Declaration, Family, Numbers
     from features.known import Known
 
-__all__ = ["FAMILIES", "REASON_GROUPS", "UNITS", "Column", "Feature", "catalog", "columns"]
+__all__ = ["FAMILIES", "REASON_GROUPS", "UNITS", "Feature", "PlannedColumn", "catalog", "columns"]
 
 # In the order of the columns.
 FAMILIES: tuple[Family, ...] = (
@@ -73,8 +73,8 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "features.md"
 
 
 @dataclass(frozen=True)
-class Column:
-    """A feature with the function that computes it and the function's arguments."""
+class PlannedColumn:
+    """A column to compute: a feature, its function, and the function's arguments."""
 
     feature: Feature
     function: Callable[..., Numbers]
@@ -87,15 +87,15 @@ class Column:
 
 def columns(
     settings: FeatureSettings, logs_present: Collection[str], clock: Clock
-) -> tuple[Column, ...]:
-    """Every feature whose tables are there, in the order of the families and their modules.
+) -> tuple[PlannedColumn, ...]:
+    """Plan all features whose tables are present, in the order of the families and their modules.
 
     Parameters
     ----------
     settings
         Windows and core features.
     logs_present
-        Tables that the business has; ``customers`` is always there.
+        Tables that the business has; ``customers`` is always present.
     clock
         Names the windows.
 
@@ -105,17 +105,17 @@ def columns(
         If two features have the same name.
     """
     present = {*logs_present, "customers"}
-    found = [
-        Column(feature, declaration.function, arguments)
+    planned = [
+        PlannedColumn(feature, declaration.function, arguments)
         for family in FAMILIES
         for declaration in family.declarations
         if present.issuperset(declaration.sources)
         for feature, arguments in declaration.expand(settings, clock)
     ]
-    names = [column.feature.name for column in found]
+    names = [column.feature.name for column in planned]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"Features declared twice: {', '.join(twice)}.")
-    return tuple(found)
+    return tuple(planned)
 
 
 def catalog(
@@ -136,28 +136,28 @@ def catalog(
         Names the windows; weeks by default.
     """
     settings = FeatureSettings(tuple(windows), tuple(core_features))
-    found = columns(settings, logs_present, clock or Clock())
-    return tuple(column.feature for column in found)
+    planned = columns(settings, logs_present, clock or Clock())
+    return tuple(column.feature for column in planned)
 
 
 def as_json(
     features: Sequence[Feature], measured: Sequence[dict[str, Any]], settings: FeatureSettings
 ) -> str:
-    """Write the catalog as JSON; what is NaN is null there.
+    """Return the catalog as JSON; NaN becomes null.
 
     Parameters
     ----------
     features
-        In the order of the columns.
+        Features in the order of the columns.
     measured
-        For each feature what the data say of it: ``missing_share`` and ``first_seen``.
+        Statistics of each feature: ``missing_share`` and ``first_seen``.
     settings
-        What the catalog was made with.
+        Settings that the features were planned with.
     """
     entries = []
-    for feature, facts in zip(features, measured, strict=True):
+    for feature, statistics in zip(features, measured, strict=True):
         empty = None if math.isnan(feature.empty) else feature.empty
-        entries.append({**asdict(feature), "empty": empty, **facts})
+        entries.append({**asdict(feature), "empty": empty, **statistics})
     whole = {
         "windows": settings.windows,
         "core_features": settings.core_features,

@@ -1,4 +1,4 @@
-"""Derive: the arithmetic that families share. Floats begin here, and NaN is "no such number"."""
+"""Derive: arithmetic shared by the families. Values are floats from here on; NaN is missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def ratio(part: NDArray[Any], whole: NDArray[Any]) -> Numbers:
-    """Part over whole, elementwise; NaN where the whole is 0 or either is NaN."""
+    """Divide ``part`` by ``whole`` elementwise; NaN where the whole is 0 or either is NaN."""
     part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
     result = np.full(part.shape, np.nan)
     np.divide(part, whole, out=result, where=whole != 0)
@@ -26,10 +26,10 @@ def ratio(part: NDArray[Any], whole: NDArray[Any]) -> Numbers:
 
 
 def usual(known: Known, log: str, values: str | Integers, window: int) -> Numbers:
-    """Return the customer's own norm of a sum over ``window`` periods, from before that window.
+    """Return the customer's own norm of a sum over ``window`` periods, computed from those before.
 
-    Reads ``(cutoff - long, cutoff - window]`` as far as customer and log reach back, scaled to
-    ``window`` periods; NaN where that leaves less than ``window`` periods.
+    Reads ``(cutoff - long, cutoff - window]`` as far back as customer and log go, and scales the
+    sum to ``window`` periods; NaN where fewer than ``window`` periods are left.
     """
     long = known.settings.long
     rolled = known.log(log)
@@ -39,10 +39,10 @@ def usual(known: Known, log: str, values: str | Integers, window: int) -> Number
 
 
 def slope(known: Known, log: str, values: str | Integers, window: int) -> Numbers:
-    """Least-squares slope of a sum per period over the window, per period.
+    """Return the least-squares slope of a sum per period over the window, per period.
 
-    Reads the periods of ``(cutoff - window, cutoff]`` in which customer and log were there, silent
-    ones as 0; NaN where these are fewer than 3.
+    Reads the periods of ``(cutoff - window, cutoff]`` in which customer and log existed, silent
+    ones as 0; NaN where there are fewer than 3.
     """
     rolled = known.log(log)
     column = rolled[values] if isinstance(values, str) else values
@@ -56,10 +56,10 @@ def slope(known: Known, log: str, values: str | Integers, window: int) -> Number
 def volatility(
     known: Known, log: str, values: str | Integers, squares: Integers, window: int
 ) -> Numbers:
-    """Coefficient of variation (population) of a sum per period over the window.
+    """Return the coefficient of variation (population) of a sum per period over the window.
 
-    ``squares`` are the gains of the squared per-period sums. Silent periods count as 0; NaN where
-    there is no use, or fewer than 3 periods.
+    ``squares`` holds what each row adds to the squared sum of its period. Silent periods count as
+    0; NaN where there is no use, or fewer than 3 periods.
     """
     rolled = known.log(log)
     n = known.observed(log, window)
@@ -81,9 +81,20 @@ def declare_total(
 ) -> None:
     """Declare a sum over each window, its norm, and the short window as a multiple of that norm.
 
-    ``amount`` is the value with what it counts, ``many`` the words for many of that; ``values`` is
-    a measure of the family's log, or a function that gives a value to each of its rows; ``scale``
-    divides it.
+    Parameters
+    ----------
+    family, name
+        Family that gets the features, and the stem of their names.
+    amount
+        The value and its noun in the sentence, e.g. ``{value} [use/uses]``.
+    many
+        The plural noun.
+    values
+        A measure of the family's log, or a function that returns a value for each of its rows.
+    unit, group
+        Of the sum and its norm; the reason group.
+    scale
+        Divides the sum.
     """
     log = family.log
     none = f"No {many} in the last <span>"
@@ -123,7 +134,7 @@ def declare_total(
 def declare_sums(
     family: Family, over: str, *sums: tuple[str, str, str, str, str], **terms: Any
 ) -> None:
-    """Declare plain sums of measures: each a name, measure, sentence, that for zero, and group."""
+    """Declare sums of measures, given as (name, measure, sentence, sentence at 0, group)."""
     for name, measure, sentence, zero, group in sums:
 
         def total(known: Known, w: int, measure: str = measure) -> Numbers:
@@ -137,31 +148,32 @@ def declare_sums(
 
 
 def bit_count(rolled: Rolled, mask: str, window: int | None) -> Numbers:
-    """How many bits of a mask are set over the window, e.g. distinct features used."""
+    """Count the bits of a mask that are set over the window, e.g. distinct features used."""
     return np.bitwise_count(rolled.bits(mask, window)).astype(np.float64)
 
 
 def usual_bit_count(known: Known, log: str, mask: str, window: int) -> Numbers:
-    """Return the customer's own norm of ``bit_count``, from the windows of that length before.
+    """Return the customer's own norm of ``bit_count``, from earlier windows of the same length.
 
-    The mean over the windows that fit side by side in ``(cutoff - long, cutoff - window]`` and in
-    the time that customer and log were there; NaN without any.
+    The norm is the mean over the adjacent windows that fit into
+    ``(cutoff - long, cutoff - window]`` and into the time in which customer and log existed; NaN if
+    there are none.
     """
     long = known.settings.long
     observed = known.observed(log, long)
     total, windows = np.zeros(known.cells), np.zeros(known.cells)
     for ago in range(window, long - window + 1, window):
-        there = observed >= ago + window
-        total += there * np.bitwise_count(known.log(log).bits(mask, window, ago))
-        windows += there
+        fits = observed >= ago + window
+        total += fits * np.bitwise_count(known.log(log).bits(mask, window, ago))
+        windows += fits
     return ratio(total, windows)
 
 
 def isin(codes: Integers, chosen: list[int]) -> Flags:
-    """Whether each code is one of the chosen."""
+    """Return whether each code is among the chosen ones."""
     return np.asarray(np.isin(codes, chosen), dtype=np.bool_)
 
 
 def flag(condition: NDArray[np.bool_]) -> Numbers:
-    """1 where true, 0 where not."""
+    """Return 1.0 where true and 0.0 where false."""
     return condition.astype(np.float64)

@@ -1,9 +1,9 @@
 """Measure: reduce a log to one row per (customer, event period, period first visible).
 
 Every measure is a commutative monoid on int64 (sum, max, bitwise or), so that order, engine,
-partitioning and lateness cannot change a byte, and a periods table is extended by measuring the
-rows that became visible since: groups with another ``visible_period`` never meet. The reductions
-are Ibis expressions of one pass over the log; only ``data.engine`` knows which engine runs them.
+partitioning and lateness cannot change a byte. Groups with different ``visible_period`` never meet,
+so a periods table is extended by measuring only the rows that became visible since. The reductions
+are Ibis expressions that pass over the log once; only ``data.engine`` knows which engine runs them.
 """
 
 from __future__ import annotations
@@ -30,16 +30,15 @@ if TYPE_CHECKING:
 
 KEY = ("customer_id", "event_period", "visible_period")
 EVENT_ORDER = ("customer_id", "event_us", "kind", "event_id")
-# Features of the product whose use is summed apart, for concentration; the rest is one more.
+# Number of product features whose use is summed one by one, for concentration.
 LEADING = 10
-# Bits 0 to 61 name a category each, bit 62 stands for all others; the sign stays free.
+# Bits 0 to 61 stand for one category each, bit 62 for all others; the sign bit is unused.
 OTHER_BIT = 62
 FIRST_SATURDAY_US = 2 * MICROSECONDS_PER_DAY  # 1970-01-03
 WEEK_US = 7 * MICROSECONDS_PER_DAY
 
-# Families of decline codes as card networks and processors publish them (Stripe, Adyen): what the
-# customer must mend (card), what waiting may mend (funds), what no retry mends (hard). Any other
-# code is soft: try again.
+# Families of decline codes as card networks and processors publish them (Stripe, Adyen): fixable by
+# the customer (card), by waiting (funds), by no retry (hard). Any other code is soft: try again.
 DECLINES: dict[str, tuple[str, ...]] = {
     "funds": (
         "insufficient_funds", "not_sufficient_funds", "withdrawal_count_limit_exceeded",
@@ -57,7 +56,7 @@ DECLINES: dict[str, tuple[str, ...]] = {
         "mandate_invalid", "mandate_revoked", "debit_not_authorized", "blocked", "card_blocked",
     ),
 }  # fmt: skip
-# Kinds of events in the order in which they are taken to have happened at the same instant.
+# Kinds of events in the order assumed for events at the same instant.
 KINDS: dict[str, tuple[str, ...]] = {
     "subscriptions": SUBSCRIPTION_KINDS,
     "tickets": TABLES["tickets"].kinds,
@@ -68,13 +67,13 @@ METHODS = ("card", "direct_debit", "invoice")
 
 @dataclass(frozen=True)
 class Manifest:
-    """Values of columns that measures tell apart.
+    """Values of columns that measures distinguish.
 
     Parameters
     ----------
     product_features
-        Values of ``usage.feature`` in order of first availability, ties by name: the place is the
-        bit and the code, so what appears later never renumbers what was there.
+        Values of ``usage.feature`` in order of first availability, ties by name. The place of a
+        value is its bit, so a later value never renumbers earlier ones.
     core_features
         Values of ``usage.feature`` that mark adoption.
     """
@@ -84,28 +83,28 @@ class Manifest:
 
 
 def first_seen(table: Any, column: str, engine: Engine) -> dict[str, int]:
-    """When each value of a column could first be known.
+    """Return when each value of a column could first be known.
 
     Returns
     -------
-    Value (a null is ``""``) to microseconds, in that order and ties by value: as many as have a bit
-    of their own.
+    Value (null is ``""``) to microseconds, sorted by instant and value; at most the ``OTHER_BIT``
+    values with a bit of their own.
     """
     values = table.select(value=table[column].fill_null(""), seen=table.available_at)
     seen = values.group_by("value").aggregate(seen=ibis._.seen.min())
     first = seen.mutate(seen=engine.microseconds(seen.seen)).order_by(["seen", "value"])
-    found = engine.to_arrow(first.limit(OTHER_BIT))
-    return dict(zip(found["value"].to_pylist(), found["seen"].to_pylist(), strict=True))
+    result = engine.to_arrow(first.limit(OTHER_BIT))
+    return dict(zip(result["value"].to_pylist(), result["seen"].to_pylist(), strict=True))
 
 
-def how_many(table: Any, column: str, engine: Engine) -> int:
-    """Count the values of a column (a null is one), at most as many as have a bit of their own."""
+def count_distinct(table: Any, column: str, engine: Engine) -> int:
+    """Count the distinct values of a column (null is one), up to ``OTHER_BIT``."""
     values = table.select(value=table[column].fill_null("")).distinct()
     return int(engine.to_arrow(values.limit(OTHER_BIT)).num_rows)
 
 
 def timed(table: Any, engine: Engine, clock: Clock) -> Any:
-    """Add ``event_us``, ``day``, ``event_period`` and ``visible_period``."""
+    """Add ``event_us``, ``day``, ``event_period`` and ``visible_period`` to a log."""
     event_us = engine.microseconds(table.event_at)
     return table.mutate(
         event_us=event_us,
@@ -116,12 +115,12 @@ def timed(table: Any, engine: Engine, clock: Clock) -> Any:
 
 
 def _code(column: Any, values: Sequence[str], other: int) -> Any:
-    """Place of a value in a literal list; nulls are the empty string."""
+    """Return the place of each value in a list; null is the empty string."""
     return _one_of(column, values, range(len(values)), other)
 
 
 def _flag(column: Any, values: Sequence[str], other: int) -> Any:
-    """Bit of a value's place in a literal list; nulls are the empty string."""
+    """Return the bit of each value's place in a list; null is the empty string."""
     return _one_of(column, values, [1 << place for place in range(len(values))], other)
 
 
@@ -133,12 +132,12 @@ def _one_of(column: Any, values: Sequence[str], codes: Sequence[int], other: int
 
 
 def _when(condition: Any, value: Any = 1, otherwise: int = 0) -> Any:
-    """Return the value where the condition is true, else (also where it is null) the other."""
+    """Return ``value`` where the condition is true, ``otherwise`` where it is false or null."""
     return ibis.ifelse(condition.fill_null(False), value, otherwise).cast("int64")
 
 
 def _lower(text: Any) -> Any:
-    """Lower case; the one letter that engines write differently is replaced first."""
+    """Convert to lower case; the only letter on which engines differ is replaced first."""
     return text.fill_null("").replace("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}", "i").lower()
 
 
@@ -146,14 +145,14 @@ def _filled(column: Any, empty: int = 0) -> Any:
     return column.fill_null(empty).cast("int64")
 
 
-Reduction = tuple[str, Any]
+Reduction = tuple[str, Any]  # sum, max or or, and the column to reduce
 
 
 def usage_measures(log: Any, clock: Clock, manifest: Manifest) -> dict[str, Reduction]:
-    """Measures of the usage log: uses, seconds, microseconds, masks of days and features."""
-    # The cast reaches the SQL: a bare 1 would be shifted in 32 bits by some engines.
+    """Return the measures of usage: uses, seconds, instants, masks of days and features."""
+    # With the cast, because some engines shift a bare 1 in 32 bits.
     days = ibis.literal(1).cast("int64") << (log.day - log.event_period * clock.period_days)
-    # Twice, for SQL's remainder has the sign of the value.
+    # The remainder is taken twice, because in SQL it has the sign of the value.
     into_week = ((log.event_us - FIRST_SATURDAY_US) % WEEK_US + WEEK_US) % WEEK_US
     weekend = into_week < 2 * MICROSECONDS_PER_DAY
     core = log.core_flag > 0
@@ -173,14 +172,14 @@ def usage_measures(log: Any, clock: Clock, manifest: Manifest) -> dict[str, Redu
         chosen = log.core_flag == 1 << place
         measures[f"core_uses_{place}"] = ("sum", _when(chosen, log["count"]))
         measures[f"core_last_us_{place}"] = ("max", _when(chosen, log.event_us, NOTHING))
-    for place in range(LEADING):  # always all of them: a later feature adds no column
+    for place in range(LEADING):  # always all, so that a later feature adds no column
         chosen = log.feature_flag == 1 << place
         measures[f"uses_{place}"] = ("sum", _when(chosen, log["count"]))
     return measures
 
 
 def ticket_measures(log: Any, *_: object) -> dict[str, Reduction]:
-    """Measures of the tickets log: counts by kind, topic and tone; ratings on their own scale."""
+    """Return the measures of tickets: counts by kind, topic and tone; sums of ratings."""
     opened, rated = log.kind == "opened", log.kind == "rated"
     agent = log.author == "agent"
     written = _lower(log.text)
@@ -210,7 +209,7 @@ def ticket_measures(log: Any, *_: object) -> dict[str, Reduction]:
 
 
 def payment_measures(log: Any, *_: object) -> dict[str, Reduction]:
-    """Measures of the payments log: counts and amounts (minor units) by kind and decline family."""
+    """Return the measures of payments: counts and amounts (minor units) by kind and decline."""
     failed = log.kind == "failed"
     code = _lower(log.decline_code)
     counts = {
@@ -234,7 +233,7 @@ def payment_measures(log: Any, *_: object) -> dict[str, Reduction]:
 
 
 def subscription_measures(log: Any, *_: object) -> dict[str, Reduction]:
-    """Measures of the subscriptions log: rows of each kind, and the last event's instant."""
+    """Return the measures of subscriptions: rows of each kind, the instant of the last event."""
     kinds = TABLES["subscriptions"].kinds
     return {kind: ("sum", _when(log.kind == kind)) for kind in kinds} | {
         "last_us": ("max", log.event_us)
@@ -242,7 +241,7 @@ def subscription_measures(log: Any, *_: object) -> dict[str, Reduction]:
 
 
 def survey_measures(log: Any, *_: object) -> dict[str, Reduction]:
-    """Measures of the surveys log: answers and their scores, by kind of question."""
+    """Return the measures of surveys: answers and their scores, by kind of question."""
     measures: dict[str, Reduction] = {}
     for kind in TABLES["surveys"].kinds:
         measures[kind] = ("sum", _when(log.kind == kind))
@@ -274,14 +273,16 @@ def period_table(
     name
         Name of the log, a key of ``MEASURES``.
     table
-        The clean log, or any part of it cut by ``available_at``.
+        The clean log, or a part of it cut by ``available_at``.
+    engine, clock, manifest
+        The engine that runs the expression; the rule for time; product features and core features.
     only
-        Measures to take; None takes all that features read.
+        Measures to take; None for all that features read.
 
     Returns
     -------
-    An Ibis expression: ``KEY``, then int64 measures. Sums of an empty group are 0, maxima of
-    nothing ``NOTHING``.
+    An Ibis expression: ``KEY``, then int64 measures. A sum of no rows is 0, a maximum of no rows
+    ``NOTHING``.
 
     Raises
     ------
@@ -299,26 +300,26 @@ def period_table(
         )
     measures = MEASURES[name](log, clock, manifest)
     if only is not None:
-        measures = {column: how for column, how in measures.items() if column in only}
+        measures = {column: measures[column] for column in measures if column in only}
     log = log.select(*KEY, **{column: value for column, (_, value) in measures.items()})
-    reduced = {column: _reduced(how, log[column]) for column, (how, _) in measures.items()}
+    reduced = {column: _reduced(kind, log[column]) for column, (kind, _) in measures.items()}
     return log.group_by(list(KEY)).aggregate(**reduced)
 
 
-def _reduced(how: str, column: Any) -> Any:
-    if how == "sum":
+def _reduced(kind: str, column: Any) -> Any:
+    if kind == "sum":
         return total(column)
-    return column.max() if how == "max" else bit_or(column)
+    return column.max() if kind == "max" else bit_or(column)
 
 
 def event_table(name: str, table: Any, engine: Engine, clock: Clock) -> Any:
-    """Turn a small log into integers row by row, for states that hang on the order of events.
+    """Convert a small log to integers row by row, for states that depend on event order.
 
-    Of a customer's events at the same instant the kind decides, then the event's id.
+    A customer's events at the same instant are ordered by kind, then by event ID.
 
     Returns
     -------
-    An Ibis expression: ``EVENT_ORDER``, ``event_period``, ``visible_period``, the entity's id as a
+    An Ibis expression: ``EVENT_ORDER``, ``event_period``, ``visible_period``, the entity's ID as a
     string, then int64 columns with ``NOTHING`` for nulls. Kinds are places in ``KINDS``.
     """
     log = timed(table, engine, clock)
@@ -338,7 +339,7 @@ def _known_code(column: Any, values: Sequence[str]) -> Any:
 
 
 def subscription_events(log: Any, engine: Engine) -> tuple[Any, dict[str, Any]]:
-    """Rows of the subscriptions log as integers."""
+    """Return the entity and the integer columns of the subscriptions log."""
     return log.subscription_id, {
         "kind": _code(log.kind, KINDS["subscriptions"], -1),
         "mrr": _filled(log.mrr, NOTHING),
@@ -351,7 +352,7 @@ def subscription_events(log: Any, engine: Engine) -> tuple[Any, dict[str, Any]]:
 
 
 def ticket_events(log: Any, *_: object) -> tuple[Any, dict[str, Any]]:
-    """Rows of the tickets log as integers."""
+    """Return the entity and the integer columns of the tickets log."""
     return log.ticket_id, {
         "kind": _code(log.kind, KINDS["tickets"], -1),
         "agent": _when(log.author == "agent"),
@@ -361,7 +362,7 @@ def ticket_events(log: Any, *_: object) -> tuple[Any, dict[str, Any]]:
 
 
 def payment_events(log: Any, engine: Engine) -> tuple[Any, dict[str, Any]]:
-    """Rows of the payments log as integers."""
+    """Return the entity and the integer columns of the payments log."""
     return log.invoice_id, {
         "kind": _code(log.kind, KINDS["payments"], -1),
         "amount": _filled(log.amount, NOTHING),

@@ -1,9 +1,9 @@
-r"""Words that tell what a ticket is about and in what tone: English, Dutch, Swedish, Italian.
+r"""Phrases for the topic and tone of tickets, in English, Dutch, Swedish and Italian.
 
-Plain regular expressions over lower-case text, in the part of the syntax that RE2 (DuckDB), Java
-(Spark) and Python read alike: no look-around, no back references, no dot. A ``\b`` at either end
-of a phrase is the edge of a word; ``_any_of`` writes it out, since the engines do not agree on
-which letters make words.
+They are regular expressions over lower-case text, in the syntax shared by RE2 (DuckDB), Java
+(Spark) and Python: no look-around, no back references, no dot. A ``\b`` at either end of a phrase
+is the edge of a word; ``_any_of`` writes it out, since engines disagree on which letters form
+words.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _NO_LETTER = "[^0-9a-z_à-öø-ÿ]"
 
 
 def _any_of(phrases: Mapping[str, tuple[str, ...]]) -> str:
-    """One expression for the phrases of all languages."""
+    """Return one regular expression for the phrases of all languages."""
     every = [phrase for language in LANGUAGES for phrase in phrases[language]]
     starts = [re.sub(r"^\\b", f"(^|{_NO_LETTER})", phrase) for phrase in every]
     return "|".join(re.sub(r"\\b$", f"({_NO_LETTER}|$)", phrase) for phrase in starts)
@@ -81,7 +81,7 @@ def _any_of(phrases: Mapping[str, tuple[str, ...]]) -> str:
 LEAVING = _any_of(_LEAVING)
 FRUSTRATION = _any_of(_FRUSTRATION)
 
-# What a ticket's category says it is about; a category may match none, and is then "other".
+# Topics of a ticket by its category; a category that matches none is "other".
 TOPICS: dict[str, str] = {
     "billing": r"bill|invoice|payment|refund|pricing|price|faktur|factuur|fattur|betal|pagament",
     "technical": r"tech|bug|error|outage|incident|performance|integration|data loss|teknisk",

@@ -30,7 +30,8 @@ from data.sources.simulated.world import simulate
 from features.build import BlockFeatures, build_features, customer_blocks
 from features.engagement import daily
 from features.feature_settings import FeatureSettings
-from features.periods import Periods, measure
+from features.period_reader import Periods
+from features.periods import measure
 from pipelines.params import load_params
 from studies.bench.peers import SECOND, measured
 
