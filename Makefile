@@ -9,10 +9,10 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Two LightGBM threads that spin while they wait stall each other on a busy machine.
 export OMP_WAIT_POLICY := passive
-# Nothing is reported home.
+# No telemetry.
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
-# Imports are several times faster from compiled files.
+# Imports from compiled files are several times faster.
 unexport PYTHONDONTWRITEBYTECODE
 
 define CHECK_PYTHON
@@ -72,7 +72,7 @@ publish: setup ## Log this pipeline state to MLflow if it is new (FORCE=1: even 
 	dvc repro $(if $(FORCE),--single-item --force) publish
 
 .PHONY: promote
-promote: setup ## Let the gate decide on a run (RUN=its id; FORCE="a reason" overrules it)
+promote: setup ## Let the gate decide on a run (RUN=its id; FORCE="a reason" overrules the gate)
 	@python -m pipelines.commands.promote --run "$${RUN:-}" $${FORCE:+--force "$$FORCE"}
 
 .PHONY: ui
@@ -88,15 +88,15 @@ simulate: setup ## Write a simulated world to tmp/simulated (CUSTOMERS=1000000 W
 	python -m pipelines.commands.simulate $(if $(CUSTOMERS),--customers $(CUSTOMERS)) $(if $(WEEKS),--weeks $(WEEKS))
 
 .PHONY: week
-week: setup ## Let the simulated world live on for one week; then run make again
+week: setup ## Advance the simulated world by one week; then run make again
 	@python -m pipelines.commands.advance_week
 
 .PHONY: release
-release: setup ## Hand the list out: append it to lists/, for good
+release: setup ## Release the list: append it to lists/, irrevocably
 	@python -m pipelines.commands.release
 
 .PHONY: weekly
-weekly: setup ## New rows in, the pipeline, the list handed out (BRING='command that brings rows')
+weekly: setup ## Fetch new rows, run the pipeline, release the list (BRING='command that fetches rows')
 	@python -m pipelines.commands.monday $(if $(BRING),--bring '$(BRING)')
 
 .venv-survival: studies/bench/requirements-survival.txt
@@ -122,7 +122,7 @@ bench: setup $(VENV)-bench/.installed ## Measure speed and memory; results in re
 	python -m studies.bench $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: clean
-clean: ## Remove what the pipeline wrote (not the released lists nor mlflow.db)
+clean: ## Remove what the pipeline wrote (but not released lists or mlflow.db)
 	git clean -fdqX data reports build
 
 .PHONY: help

@@ -1,6 +1,6 @@
-"""Stage ``code``: what each stage runs, so that DVC runs a stage again when its code changes.
+"""Stage ``code``: lists what each stage runs, so that DVC runs it again when its code changes.
 
-DVC has no way to depend on all that a module imports. So this stage, which always runs, lists the
+DVC cannot depend on everything that a module imports. So this stage, which always runs, lists the
 modules that each other stage can load and their digests in ``build/code/<stage>.txt``; that file is
 a dependency of the stage.
 """
@@ -14,12 +14,12 @@ from data.imports import code_digests
 from pipelines.paths import CODE, PIPELINE_FILE
 from pipelines.stage import run_stage
 
-# What a stage runs beside its imports: MLflow loads the registered model by its path.
+# What a stage runs besides its imports: MLflow loads the registered model by its path.
 ALSO = {"publish": ("pipelines.review.served_model",)}
 
 
 def main() -> None:
-    """Write the list of each stage; a list that is the same keeps its hash."""
+    """Write the list of each stage; an unchanged list keeps its hash."""
     stages = yaml.safe_load(PIPELINE_FILE.read_text(encoding="utf-8"))["stages"]
     for stage in stages.keys() - {"code"}:
         digests = code_digests(f"pipelines.{stage}", *ALSO.get(stage, ()))

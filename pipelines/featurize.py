@@ -11,7 +11,7 @@ from pipelines.stage import run_stage
 
 
 def main() -> None:
-    """Write the features of every snapshot, and the measures that they come from."""
+    """Write the features of every snapshot, and the measures that they are derived from."""
     params = load_params()
     with (
         chosen_engine(params) as engine,

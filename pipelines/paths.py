@@ -1,4 +1,4 @@
-"""Where the bytes of the pipeline lie, relative to the project's folder."""
+"""Where the pipeline keeps its files, relative to the project's folder."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ CHAMPION = Path("champion")
 REPORTS = Path("reports")
 # What each stage runs, listed by the stage `code`.
 CODE = Path("build/code")
-# What was handed out: no stage writes here.
+# Released lists: no stage writes here.
 LISTS = Path("lists")
-# Broken rows of a run that stopped: the quarantine stays that of the last run that went well.
+# Bad rows of a run that stopped; the quarantine still belongs to the last successful run.
 REFUSED = REPORTS / "refused"
 
-# What the stage `tune` found: `lightgbm` (empty: the parameters in use stand) and all `trials`.
+# What the stage `tune` found: `lightgbm` (empty: the parameters are used) and all `trials`.
 TUNED_FILE = REPORTS / "tuning.json"
 PARAMS_FILE = Path("params.yaml")
 PIPELINE_FILE = Path("dvc.yaml")
@@ -34,7 +34,7 @@ LOCK_FILE = Path("dvc.lock")
 
 
 def tables_in(folder: Path) -> dict[str, Path]:
-    """Tables that lie in a folder, by name; BadInputError if there is none."""
+    """Tables in a folder, by name; BadInputError if there are none."""
     tables = {path.stem: path for path in sorted(folder.glob("*.parquet"))}
     if not tables:
         raise BadInputError(missing(str(folder)))
@@ -42,12 +42,12 @@ def tables_in(folder: Path) -> dict[str, Path]:
 
 
 def needed(path: Path) -> Path:
-    """Return the path of an earlier output; BadInputError if it is not there."""
+    """Return the path of an earlier output; BadInputError if it does not exist."""
     if not path.exists():
         raise BadInputError(missing(str(path)))
     return path
 
 
 def missing(output: str) -> str:
-    """Say that an earlier stage's output is not there."""
+    """Message for an earlier stage's output that does not exist."""
     return f"{output} is missing: run the stages before this one (dvc repro runs what is missing)."

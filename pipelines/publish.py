@@ -1,4 +1,4 @@
-"""Stage ``publish``: log this pipeline state to MLflow, once, as a review."""
+"""Stage ``publish``: log this pipeline state to MLflow once, as a review."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("publish")
 EVALUATION = REPORTS / "evaluation"
 PICTURES = REPORTS / "review"
-# The model's own code: what a clean environment needs beside its requirements.
+# The model's own code, which a clean environment needs besides its requirements.
 PACKAGES = tuple(
     Path(__file__).parent.parent / room for room in ("data", "features", "models", "retention")
 )
@@ -52,7 +52,7 @@ EXAMPLE_ROWS = 5
 
 
 def dvc_metrics(name: str) -> dict[str, float]:
-    """Every number of one of DVC's metrics files, named by its path."""
+    """Every number in one of DVC's metrics files, by its path."""
     read = json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))
     return {
         path: float(value) for path, value in flattened(read, "/") if isinstance(value, int | float)
@@ -60,7 +60,7 @@ def dvc_metrics(name: str) -> dict[str, float]:
 
 
 def metrics_of(cells: Mapping[str, Any], prefix: str, bound: str = "value") -> dict[str, float]:
-    """Figures of a model, or ends of their intervals: ``<prefix>/<cause>/<horizon>/<metric>``."""
+    """Figures of a model or ends of their intervals: ``<prefix>/<cause>/<horizon>/<metric>``."""
     metrics = {}
     for name, figure in flattened(cells, "/"):
         path, _, end = name.rpartition("/")
@@ -72,7 +72,7 @@ def metrics_of(cells: Mapping[str, Any], prefix: str, bound: str = "value") -> d
 
 
 def weekly_series(weeks: Mapping[str, Any], model: str, clock: Clock) -> list[Series]:
-    """Metrics of each test week as curves: the step is the number of the cutoff."""
+    """Metrics of each test week as curves; the step is the number of the cutoff."""
     points: dict[str, list[tuple[int, int, float]]] = {}
     for week, models in sorted(weeks.items()):
         instant = int(pd.Timestamp(week[:10], tz="UTC").timestamp())
@@ -83,7 +83,7 @@ def weekly_series(weeks: Mapping[str, Any], model: str, clock: Clock) -> list[Se
 
 
 def children(evaluation: Mapping[str, Any]) -> list[Run]:
-    """Child runs: rivals, test blocks, trials of the search, and what would crowd the parent."""
+    """Child runs: rivals, test blocks, trials, and figures that would crowd the parent."""
     model, *rivals = evaluation["pooled"]
     trials = json.loads(TUNED_FILE.read_text(encoding="utf-8"))["trials"]
     figures = dvc_metrics("metrics")
@@ -115,7 +115,7 @@ def children(evaluation: Mapping[str, Any]) -> list[Run]:
 
 
 def parent(evaluation: Mapping[str, Any], drift: Mapping[str, float], params: Params) -> Run:
-    """The run of this state, with its description."""
+    """Run of this state, with its description."""
     model = next(iter(evaluation["pooled"]))
     cells = dict(evaluation["pooled"][model])
     if "contraction" in evaluation:
@@ -163,7 +163,7 @@ def served(params: Params) -> Model:
 
 
 def review(params: Params) -> Review:
-    """Gather what the stages wrote, and draw what a reviewer looks at."""
+    """Collect the outputs of the stages and draw the plots of the review."""
     text = (EVALUATION / "evaluation.json").read_text(encoding="utf-8")
     evaluation = json.loads(text)
     with replaced_folder(PICTURES) as folder:
@@ -187,7 +187,7 @@ def review(params: Params) -> Review:
 
 
 def main() -> None:
-    """Log the run, register the model, write down where."""
+    """Log the run, register the model and record both."""
     params = load_params()
     uri = tracking_uri(params.publish.tracking_uri)
     require_store(uri, "dvc repro publish")

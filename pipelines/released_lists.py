@@ -1,4 +1,4 @@
-"""The lists that were handed out: ``lists/<source>/cutoff=YYYY-MM-DD/``, append-only."""
+"""Released lists: ``lists/<source>/cutoff=YYYY-MM-DD/``, append-only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Columns of a record that change and outcome are read from.
+# Columns of a record from which changes and outcomes are computed.
 RECORD_COLUMNS = (
     "customer_id", "cutoff", "queue", "position", "status", "owner", "segment", "mrr",
 )  # fmt: skip
@@ -32,7 +32,7 @@ RELEASE_FILE = "release.json"
 
 
 def release_folder(source: str, cutoff: dt.datetime) -> Path:
-    """Where the list of a cutoff is kept."""
+    """Folder of the list of a cutoff."""
     return LISTS / source / f"cutoff={cutoff.date().isoformat()}"
 
 
@@ -64,18 +64,18 @@ def read_past(
     labels: tuple[str, ...],
     threads: int,
 ) -> Past | None:
-    """Read what change is told from: the lists before a cutoff; None if there is none.
+    """Read what changes are computed from: the lists before a cutoff; None if there are none.
 
     Parameters
     ----------
     source, cutoff
-        Of the list that is being made.
+        Source and cutoff of the list that is being made.
     X, names
         Today's features, float32 (n, f), and their names, for the last list's model.
     labels
         Names of today's horizons.
     threads
-        Of LightGBM; change no result.
+        Threads of LightGBM; change no result.
     """
     folders = released(source, cutoff)
     if not folders:
@@ -96,7 +96,7 @@ def _rescored(
     labels: tuple[str, ...],
     threads: int,
 ) -> NDArray[np.float64] | None:
-    """Risks of today's customers by an earlier model; None where it needs what is not there now."""
+    """Risks of today's customers by an earlier model; None if one of its features is missing."""
     try:
         model = load_model(folder, threads)
     except BadInputError:  # of another format
@@ -110,20 +110,20 @@ def _rescored(
 def past_risks(
     source: str, listed: pd.DataFrame, causes: Mapping[str, str], label: str, most: int
 ) -> pd.DataFrame:
-    """Risks of listed customers on the lists released before: ``customer_id, cutoff, risk``.
+    """Risks of listed customers on earlier lists: ``customer_id, cutoff, risk``.
 
     Parameters
     ----------
     source
-        Of the list.
+        Source of the list.
     listed
-        Today's rows: ``customer_id, queue, cutoff`` and ``risk_<label>``, which end each curve.
+        Today's rows: ``customer_id, queue, cutoff`` and ``risk_<label>``, the end of each curve.
     causes
-        Cause that each queue fights.
+        Cause of each queue.
     label
         Name of the first horizon.
     most
-        Lists to read, at most.
+        Maximum number of lists to read.
     """
     curves = []
     if len(listed):
@@ -147,16 +147,16 @@ def past_risks(
 def append_release(
     candidate: Path, model: Path, about: Mapping[str, Any], source: str, cutoff: dt.datetime
 ) -> Path:
-    """Copy a candidate and its model to the released lists; all of it or nothing.
+    """Copy a candidate and its model to the released lists, completely or not at all.
 
     Raises
     ------
     BadInputError
-        If a list of that cutoff has been released.
+        If a list of that cutoff has already been released.
     """
     target = release_folder(source, cutoff)
     taken = BadInputError(
-        f"{target} exists: the list of that week has been handed out, and stays as it is; wait "
+        f"{target} exists: the list of that week has been released and cannot be changed; wait "
         "for the next week's rows."
     )
     if target.exists():

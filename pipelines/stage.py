@@ -24,20 +24,21 @@ def run_stage(stage: Callable[[], object]) -> None:
     Parameters
     ----------
     stage
-        Does the work; a ``BadInputError`` that it raises is shown without a traceback, and so are
-        an earlier stage's output that is not there and an engine short of memory.
+        Does the work. A ``BadInputError`` that it raises is shown without a traceback, and so are
+        a missing output of an earlier stage, a full disk and an engine that is short of memory.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
     )
     logging.captureWarnings(capture=True)
-    # Libraries warn of each other's old names; whoever runs the pipeline can do nothing about it.
+    # Deprecation warnings between libraries are not actionable for users.
     warnings.simplefilter("ignore", DeprecationWarning)
     try:
         stage()
     except BadInputError as error:
         _stop(str(error))
     except FileNotFoundError as error:
+        # Only in the text of the error: those that Arrow raises have no file name.
         output = re.search(r"\b(data|reports)/[\w./-]*\w", str(error))
         if output is None:
             raise
@@ -45,7 +46,7 @@ def run_stage(stage: Callable[[], object]) -> None:
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
-        _stop("The disk is full: make room, then run it again; what earlier runs wrote stands.")
+        _stop("The disk is full: free some space and retry; outputs of earlier runs are intact.")
     except duckdb.OutOfMemoryException:
         _stop("params.yaml: engine.memory_limit is too low for these logs: raise it.")
 

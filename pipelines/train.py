@@ -1,4 +1,4 @@
-"""Stage ``train``: fit the model that scores, up to the newest outcomes that are known."""
+"""Stage ``train``: fit the model that scores, up to the newest known outcomes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pipelines.stage import run_stage
 
 
 def main() -> None:
-    """Fit on the history, write the model's folder."""
+    """Fit on the history and write the model's folder."""
     params = load_params()
     clock = params.clock
     data = load_history(clock, params.labels, params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
-    blocks_of(data, params)  # what the backtest will need is refused before anything is fitted
+    blocks_of(data, params)  # refuses a history that is too short for the backtest
     block = refit_block(int(data.cutoff.min()), newest_cutoff(clock), params.split)
     model = fit_risk_model(NAME, booster_learner(settings), data, block.slices, settings)
     save_model(model, MODEL)

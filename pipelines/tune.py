@@ -1,4 +1,4 @@
-"""Stage ``tune``: search the parameters of the boosters, if a budget is given."""
+"""Stage ``tune``: search the parameters of the boosters if there is a budget."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def tuning_folds(params: Params, folds: int) -> Folds:
 
 
 def booster_model(settings: ModelSettings, tried: Mapping[str, Any]) -> Fitted:
-    """How the boosters with these parameters are fitted."""
+    """How boosters with these parameters are fitted."""
     lightgbm = {**settings.lightgbm, **tried}
     strength = lightgbm.pop("linear_strength", settings.linear_strength)
     changed = dataclasses.replace(settings, lightgbm=lightgbm, linear_strength=strength)
@@ -54,7 +54,7 @@ def tune_boosters(params: Params, folds: Folds) -> tuple[Trial, ...]:
 
 
 def main() -> None:
-    """Write the trials and the best parameters; none where the budget is 0."""
+    """Write the trials and the best parameters; none if the budget is 0."""
     params = load_params()
     trials: tuple[Trial, ...] = ()
     if params.tune.trials:

@@ -1,1 +1,1 @@
-"""What people run by hand, or every Monday: each module is a target of the Makefile."""
+"""Commands that people run by hand or every Monday; each is a target of the Makefile."""

@@ -1,4 +1,4 @@
-"""``make week``: the simulated world lives on for one week; ``dvc repro`` then takes it in."""
+"""``make week``: advance the simulated world by one week, which ``dvc repro`` then reads."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ logger = logging.getLogger("week")
 
 
 def main() -> None:
-    """Raise ``ingest.simulated.weeks`` by one, leaving every other byte of params.yaml alone."""
+    """Raise ``ingest.simulated.weeks`` by one and change no other byte of params.yaml."""
     params = load_params()
     if params.ingest.source != "simulated":
         raise BadInputError(
             f"make week advances the simulated world, but ingest.source is {params.ingest.source}: "
-            "bring its new rows instead and run dvc repro."
+            "add its new rows instead and run dvc repro."
         )
     weeks = params.ingest.simulated.weeks
     text, count = re.subn(
@@ -30,10 +30,11 @@ def main() -> None:
     )
     if count != 1:
         raise BadInputError(
-            f"{PARAMS_FILE}: the line `weeks: {weeks}` is not found once: raise it by hand."
+            f"{PARAMS_FILE}: the line `weeks: {weeks}` does not appear exactly once: change "
+            "it by hand."
         )
     write_text(text, PARAMS_FILE)
-    logger.info("The simulated world is %d weeks old", weeks + 1)
+    logger.info("The simulated world now has %d weeks", weeks + 1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""``make weekly``: new rows in, the pipeline, the list handed out. One run at a time.
+"""``make weekly``: fetch new rows, run the pipeline, release the list. One run at a time.
 
-Whatever fails, the next run takes up where this one stopped: rows are brought only when the list of
-those that are there has been handed out.
+If a step fails, the next run resumes there: new rows are fetched only when the list of the present
+rows has been released.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LOCK = Path("tmp/weekly.lock")
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """Hold the lock of the weekly run; the system frees it, however the run ends.
+    """Hold the lock of the weekly run; the system frees it however the run ends.
 
     Raises
     ------
@@ -46,19 +46,19 @@ def alone() -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise BadInputError(
-                f"Another weekly run holds {LOCK}: wait until it ends; nothing was done."
+                f"Another weekly run holds {LOCK}: wait until it ends; this one did nothing."
             ) from error
         yield
 
 
-def bring_rows(params: Params, command: str | None) -> None:
-    """Bring new rows in: the simulated world lives on, other sources by a command if one is given.
+def fetch_new_rows(params: Params, command: str | None) -> None:
+    """Fetch new rows: advance the simulated world, or run the given command for other sources.
 
-    The simulated world lives on only when its last week's list has been handed out.
+    The simulated world advances only when the list of its last week has been released.
     """
     if params.ingest.source != "simulated":
         if command:
-            run([*SHELL, command], "The command that brings new rows in")
+            run([*SHELL, command], "The command that fetches new rows")
         return
     world = params.ingest.simulated
     end = world.start + dt.timedelta(weeks=world.weeks)
@@ -70,25 +70,25 @@ SHELL = ("/bin/sh", "-c")
 
 
 def run(command: Sequence[str], what: str) -> None:
-    """Run a command; BadInputError if it fails: it has said itself why."""
+    """Run a command; BadInputError if it fails: it has already printed the reason."""
     code = subprocess.run(list(command), check=False).returncode  # noqa: S603 - the caller's
     if code:
         raise BadInputError(
-            f"{what} ended with code {code}: mend what it says above and run make weekly again; "
-            "the lists handed out before are as they were."
+            f"{what} failed with exit code {code}: fix the problem reported above and run make "
+            "weekly again; released lists are unchanged."
         )
 
 
 def main() -> None:
-    """Bring rows, run the pipeline, release."""
+    """Fetch new rows, run the pipeline, release the list."""
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.commands.monday", description=__doc__
     )
-    parser.add_argument("--bring", help="shell command that brings new rows into ingest.path")
+    parser.add_argument("--bring", help="shell command that fetches new rows into ingest.path")
     asked = parser.parse_args()
     release.refuse_experiments()
     with alone():
-        bring_rows(load_params(), asked.bring)
+        fetch_new_rows(load_params(), asked.bring)
         run([sys.executable, "-m", "dvc", "repro"], "dvc repro")
         release.main()
 

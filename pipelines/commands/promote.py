@@ -1,7 +1,7 @@
-"""``make promote``: the gate opens the sealed block and decides whether a run becomes the champion.
+"""``make promote``: open the sealed block and decide whether a run becomes the champion.
 
 The run must be the state of this folder: its model is copied to the tracked ``champion/``, and the
-procedure that made it is judged on the sealed weeks. Every opening is counted, before it is made.
+procedure that made it is judged on the sealed weeks. Every opening is recorded before it happens.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ALIAS = "champion"
 
 
 def arguments() -> tuple[str, str]:
-    """Run id, and the reason to overrule the gate (empty: none) from the command line."""
+    """Run id and the reason to overrule the gate (empty: none), from the command line."""
     parser = argparse.ArgumentParser(prog="make promote")
     parser.add_argument("--run", default="")
     parser.add_argument("--force")
@@ -65,9 +65,9 @@ def arguments() -> tuple[str, str]:
 
 
 def require_this_state(run: LoggedRun, params: Params) -> None:
-    """Raise BadInputError unless the run is what this folder holds."""
+    """Raise BadInputError unless the run is the state of this folder."""
     if "model_digest" not in run.tags:
-        raise BadInputError(f"The run {run.run_id} is no pipeline state: name its parent run.")
+        raise BadInputError(f"The run {run.run_id} is not a pipeline run: give its parent run.")
     here = lineage(params)
     digests = ("model_digest", "configuration_digest", "source", "cutoff")
     if apart := [name for name in digests if run.tags.get(name) != here.get(name)]:
@@ -78,21 +78,21 @@ def require_this_state(run: LoggedRun, params: Params) -> None:
         )  # fmt: skip
         raise BadInputError(
             f"The run {run.run_id} is not the state of this folder ({', '.join(apart)} differ): "
-            f"bring it back with {back}, then promote."
+            f"restore it with {back}, then promote."
         )
 
 
 def decide(
     run: LoggedRun, champion: Champion | None, params: Params, *, force: bool
 ) -> tuple[Decision, pd.DataFrame | None]:
-    """Open the sealed block, unless another source decides before it, and judge.
+    """Open the sealed block and judge, unless the sources differ.
 
     Returns
     -------
     decision
-        Of the gate.
+        Decision of the gate.
     scores
-        What the challenger's procedure said of the sealed weeks; None where they stayed shut.
+        Scores of the sealed weeks by the challenger's procedure; None if they stayed sealed.
     """
     if champion and champion.tags["source"] != run.tags["source"]:
         reason = f"Not comparable: the champion is of the source {champion.tags['source']}."
@@ -108,7 +108,7 @@ def decide(
 
 
 def _opened(run: LoggedRun, params: Params) -> pd.DataFrame:
-    """Count the opening, then score the sealed block; customers are named by a hash."""
+    """Record the opening, then score the sealed block; customers are named by a hash."""
     openings = read_openings()
     kept = {name: run.tags[name] for name in ("source", "cutoff", "configuration_digest")}
     openings.append({"run_id": run.run_id, **kept})
@@ -119,7 +119,7 @@ def _opened(run: LoggedRun, params: Params) -> pd.DataFrame:
 
 
 def read_openings() -> list[dict[str, str]]:
-    """Every opening so far, the oldest first."""
+    """Every opening so far, oldest first."""
     return json.loads(OPENINGS.read_text(encoding="utf-8")) if OPENINGS.exists() else []
 
 
@@ -131,7 +131,7 @@ def openings_of(run: LoggedRun) -> int:
 
 @contextlib.contextmanager
 def new_champion(run: LoggedRun, scores: pd.DataFrame, reason: str) -> Iterator[None]:
-    """Write the new champion's folder, and put it in place when the block ends well."""
+    """Write the new champion's folder, and put it in place if the block succeeds."""
     tags = {name: value for name, value in run.tags.items() if not name.startswith("mlflow.")}
     metrics = {name: value for name, value in run.metrics.items() if name.startswith("test/")}
     champion = Champion(
@@ -154,7 +154,7 @@ def new_champion(run: LoggedRun, scores: pd.DataFrame, reason: str) -> Iterator[
 
 
 def main() -> None:
-    """Judge the run, record figures and reason on it, and crown it if the gate or force says so."""
+    """Judge the run, record figures and reason on it, and promote it by the gate or by force."""
     run_id, force = arguments()
     params = load_params()
     uri = tracking_uri(params.publish.tracking_uri)

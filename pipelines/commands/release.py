@@ -1,7 +1,7 @@
-"""``make release``: hand the candidate list out, for good.
+"""``make release``: release the candidate list, irrevocably.
 
 The candidate in ``data/scores`` is copied to ``lists/<source>/cutoff=YYYY-MM-DD/`` with its model.
-Nothing ever changes or removes what lies there.
+Nothing ever changes or removes a released list.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ logger = logging.getLogger("release")
 
 
 def refuse_experiments() -> None:
-    """Raise BadInputError while DVC runs an experiment, and where one's results lie."""
+    """Raise BadInputError during an experiment of DVC, and where its results are checked out."""
     name = os.environ.get("DVC_EXP_NAME") or os.environ.get("DVC_EXP_BASELINE_REV")
     if name or {".dvc", "exps"} <= set(Path.cwd().parts):
         raise BadInputError(
@@ -43,8 +43,8 @@ def refuse_experiments() -> None:
     for ref in git("for-each-ref", "--format=%(refname)", "refs/exps").splitlines():
         if git("rev-parse", f"{ref}:./{LOCK_FILE}") == lock:
             raise BadInputError(
-                f"What lies here is the result of the experiment {ref.rsplit('/', 1)[-1]}: commit "
-                "it if it is to stay, or go back (git checkout, dvc checkout), then release."
+                f"This folder holds the result of the experiment {ref.rsplit('/', 1)[-1]}: commit "
+                "it to keep it, or go back (git checkout, dvc checkout), then release."
             )
 
 
@@ -55,12 +55,12 @@ def params_digest(params: Params) -> str:
 
 
 def about(params: Params) -> dict[str, Any]:
-    """What is written beside a list: where it comes from, and digests of its files.
+    """Record kept beside a list: where it comes from, and digests of its files.
 
     Raises
     ------
     BadInputError
-        If the candidate does not belong to the model, the cutoff or the source of now.
+        If the candidate does not belong to the current model, cutoff or source.
     """
     clock = params.clock
     provenance: dict[str, Any] = json.loads(
@@ -74,8 +74,8 @@ def about(params: Params) -> dict[str, Any]:
     for name, value in now.items():
         if provenance[name] != value:
             raise BadInputError(
-                f"{SCORES} was made of {name} {provenance[name]}, but what lies here now is "
-                f"{value}: run dvc repro, then release."
+                f"{SCORES} was made from {name} {provenance[name]}, but it is now {value}: run dvc "
+                "repro, then release."
             )
     return provenance | {
         "params_digest": params_digest(params),
@@ -99,7 +99,7 @@ def main() -> None:
 
 
 def is_released(params: Params, day: str) -> bool:
-    """Whether the list of a day has been handed out."""
+    """Whether the list of a day has been released."""
     return release_folder(params.ingest.source, cutoff_of(Path(f"cutoff={day}"))).exists()
 
 

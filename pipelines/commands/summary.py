@@ -1,4 +1,4 @@
-"""The end of ``make``: the top of the list, and where the list, the page and the UI are."""
+"""The end of ``make``: the top of the list, and where to find list, page and UI."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOP = 5
 
 
 def summary(currency: str) -> str:
-    """Write the top rows of the list and where to look further.
+    """Write the top rows of the list and where to find the rest.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The champion: the promoted model in the tracked folder ``champion/``, and what is known of it."""
+"""The champion: the promoted model in the tracked folder ``champion/``, and its record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SEALED_SCORES = CHAMPION / "sealed_scores.parquet"
 
 @dataclass(frozen=True)
 class Champion:
-    """What the gate and the reviewers know of a promoted model.
+    """Record of a promoted model, for the gate and for reviewers.
 
     Parameters
     ----------
@@ -64,13 +64,12 @@ def load_champion() -> Champion | None:
 
 
 def serving_model(params: Params, threads: int) -> tuple[RiskModel, str]:
-    """Model that scores and its version: the one just trained or, if so chosen, the champion.
+    """Model that scores, and its version: the one just trained, or the champion if chosen.
 
     Raises
     ------
     BadInputError
-        If the champion is asked for and there is none, or it is of another source or of other
-        horizons.
+        If the champion is chosen and there is none, or it has another source or other horizons.
     """
     if params.score.model == "fresh":
         return load_model(MODEL, threads), _version(serving_folder(params))
@@ -83,10 +82,9 @@ def serving_model(params: Params, threads: int) -> tuple[RiskModel, str]:
     model = load_model(MODEL_FOLDER, threads)
     if champion.tags["source"] != source or model.horizons != params.snapshot.horizons:
         raise BadInputError(
-            f"score.model is champion, but the champion is of the source "
-            f"{champion.tags['source']} and the horizons {list(model.horizons)}, and these "
-            f"parameters are of {source} and {list(params.snapshot.horizons)}: set score.model "
-            "to fresh."
+            f"score.model is champion, but the champion has the source {champion.tags['source']} "
+            f"and the horizons {list(model.horizons)}, and params.yaml has {source} and "
+            f"{list(params.snapshot.horizons)}: set score.model to fresh."
         )
     return model, _version(serving_folder(params))
 

@@ -1,4 +1,4 @@
-"""The description of a run: a review that a colleague reads before the figures."""
+"""The description of a run: a review to read before the figures."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def description(
     Parameters
     ----------
     evaluation
-        Of the open test blocks, as ``evaluate`` wrote it.
+        Measures of the open test blocks, as ``evaluate`` wrote them.
     tags
         Lineage of the run.
     params
@@ -44,7 +44,7 @@ def description(
     drift
         Population stability index of each feature.
     champion
-        What it is compared with, if there is one.
+        Model to compare with, if there is one.
     features
         Names of this model's features.
     """
@@ -62,7 +62,7 @@ def description(
 
 
 def _rival(champion: Champion | None, tags: Mapping[str, str]) -> Champion | None:
-    """The champion, where it is of the same source."""
+    """The champion, if it has the same source."""
     return champion if champion and champion.tags["source"] == tags["source"] else None
 
 
@@ -77,7 +77,7 @@ def _changes(
         return
     yield f"- Champion: model version {champion.model_version}, run {champion.run_id}."
     if _rival(champion, tags) is None:
-        yield f"- It is of the source {champion.tags['source']}: not comparable."
+        yield f"- Its source is {champion.tags['source']}: not comparable."
         return
     if champion.tags["cutoff"] != tags["cutoff"]:
         yield f"- Newest cutoff: {champion.tags['cutoff']} → {tags['cutoff']}."
@@ -95,7 +95,7 @@ def _changes(
         if names:
             yield f"- {verb} features: {_some(names)}."
     if champion.tags["model_digest"] == tags["model_digest"]:
-        yield "- The model is the champion's, to the byte."
+        yield "- The model is byte for byte the champion's."
 
 
 def _some(names: Sequence[str]) -> str:
@@ -153,13 +153,13 @@ def _look_at(
             yield f"- The weakest week on {cause} churn: {worst}, AUROC {found[worst]:.3f}."
     moved = sorted((name for name in drift if drift[name] >= LARGE), key=lambda name: -drift[name])
     if moved:
-        yield f"- {len(moved)} features moved far since training: {_some(moved)}; see drift.png."
+        yield f"- {len(moved)} features drifted far since training: {_some(moved)}; see drift.png."
 
 
 def _limits(evaluation: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[str]:
     model = next(iter(evaluation["pooled"]))
-    yield "- Measured on the open test blocks, which experiments see; the sealed one stays shut."
+    yield "- Measured on the open test blocks, which experiments see; one block stays sealed."
     yield "- Risks hold if nobody acts: customers are censored from their first contact on."
-    yield f"- The backtest looks at one customer in {params['snapshot.thin_every']} each week."
+    yield f"- The backtest observes one customer in {params['snapshot.thin_every']} each week."
     for note in sorted({one["note"] for one in evaluation["notes"] if one["model"] == model}):
         yield f"- {note}"

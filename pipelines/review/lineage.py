@@ -1,4 +1,4 @@
-"""Where a pipeline state comes from: commit, data and configuration, as tags that lead back."""
+"""Where a pipeline state comes from: commit, data and configuration, as tags."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pipelines.params import Params
 
-# What shapes the model: the stages that lead to it, without the source and the engine.
+# Stages that shape the model, without the source and the engine.
 SHAPING_STAGES = ("snapshot", "featurize", "train")
 SHAPING_ROOMS = ("data/", "features/", "models/")
 
@@ -28,7 +28,7 @@ SHAPING_ROOMS = ("data/", "features/", "models/")
 def flattened(
     values: Mapping[str, Any], separator: str = ".", prefix: str = ""
 ) -> Iterator[tuple[str, Any]]:
-    """Leaves of nested parameters or metrics, named by their path."""
+    """Leaves of nested parameters or metrics, by their path."""
     for name, value in values.items():
         if isinstance(value, dict) and value:
             yield from flattened(value, separator, f"{prefix}{name}{separator}")
@@ -37,7 +37,7 @@ def flattened(
 
 
 def lineage(params: Params) -> dict[str, str]:
-    """Tags that lead back to the code, the data and the parameters; what is not known is absent."""
+    """Tags that identify code, data and parameters; unknown ones are absent."""
     locked = _locked_stages()
     upstream = {name: stage for name, stage in locked.items() if name != "publish"}
     counts = json.loads((REPORTS / "snapshots.json").read_text(encoding="utf-8"))
@@ -58,10 +58,11 @@ def lineage(params: Params) -> dict[str, str]:
 
 
 def configuration_digest(params: Params) -> str:
-    """Digest of what shapes a model beside the data: parameters, and the code that runs.
+    """Digest of what shapes a model besides the data: parameters, and the code that runs.
 
-    Two states with the same digest differ in their rows alone: one is a refresh of the other. The
-    newest cutoff, the test weeks and the memory shape no model; what ``tune`` found does.
+    Two states with the same digest differ only in their rows: one is a refresh of the other. The
+    newest cutoff, the test weeks and the memory limit do not shape a model; what ``tune`` found
+    does.
     """
     code = {
         path: digest
@@ -78,7 +79,7 @@ def configuration_digest(params: Params) -> str:
 
 
 def datasets() -> dict[str, tuple[Path, str]]:
-    """Data sets by name: where they lie and DVC's hash of them."""
+    """Data sets by name: their folder and DVC's hash."""
     hashes = {
         out["path"]: out["md5"]
         for stage in _locked_stages().values()
@@ -99,12 +100,12 @@ def _locked_stages() -> dict[str, Any]:
 
 
 def digest(values: Any) -> str:
-    """SHA-256 of nested values, in hexadecimal; the order of names counts for nothing."""
+    """SHA-256 of nested values, in hexadecimal; the order of names does not matter."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _dirty() -> str:
-    """Whether code or parameters differ from the commit; what a run itself writes aside."""
+    """Whether code or parameters differ from the commit, apart from what a run itself writes."""
     if not git("rev-parse", "HEAD"):
         return ""
     changed = git("status", "--porcelain", "--", ".", ":!dvc.lock", ":!reports")
@@ -112,7 +113,7 @@ def _dirty() -> str:
 
 
 def git(*arguments: str) -> str:
-    """Answer of git; empty where it has none, or there is no git or no repository."""
+    """Output of a git command; empty if it fails, or if there is no git or no repository."""
     try:
         done = subprocess.run(  # noqa: S603 - fixed words
             ["git", *arguments],  # noqa: S607

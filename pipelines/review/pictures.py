@@ -1,4 +1,4 @@
-"""The pictures of a review, drawn from what the stages wrote."""
+"""The plots of a review, drawn from the outputs of the stages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pipelines.params import Params
 
-# SHAP values cost about 190 predictions a row; more points would hide each other.
+# SHAP values cost about 190 predictions per row; more points would hide each other.
 EXPLAINED = 1000
 
 
@@ -41,14 +41,14 @@ def retention_by_cohort(params: Params) -> pd.DataFrame:
 
 
 def draw_pictures(params: Params, folder: Path) -> dict[str, float]:
-    """Draw everything that ``evaluate`` did not, and measure the drift on the way.
+    """Draw the plots that ``evaluate`` does not, and measure the drift.
 
     Parameters
     ----------
     params
-        Of this state.
+        Parameters of this state.
     folder
-        Where PNG files and ``drift.csv`` go.
+        Folder for PNG files and ``drift.csv``.
 
     Returns
     -------

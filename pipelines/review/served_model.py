@@ -1,4 +1,4 @@
-"""The registered model, as MLflow loads it: code and LightGBM's text files, no pickle."""
+"""The registered model as MLflow loads it: code and LightGBM's text files, without pickle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from retention.reasons import explanations
 
 
 class ChurnRisk(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """Features in, calibrated risks out, and reasons for those who ask."""
+    """Computes calibrated risks from features, and reasons on request."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the model's folder and the catalog of its features."""
@@ -33,7 +33,7 @@ class ChurnRisk(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Risks if nobody acts, a row for each row of features.
+        """Risks if nobody acts, one row per row of features.
 
         Parameters
         ----------
@@ -42,17 +42,17 @@ class ChurnRisk(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         model_input
             Features by name, in any order of columns.
         params
-            ``reasons``: how many groups of features to name for each cause, 0 by default (they
-            cost about 190 predictions a row); ``currency``: of amounts in them, ISO 4217, by
+            ``reasons``: number of groups of features to name for each cause, 0 by default (they
+            cost about 190 predictions per row); ``currency``: ISO 4217 code of amounts in them, by
             default that of the training.
 
         Returns
         -------
         DataFrame
             ``risk_<cause>_<horizon>``: cumulative risk in [0, 1], and
-            ``risk_contraction_<last horizon>``: to stay and pay less. With reasons also
-            ``reason_<cause>_<number>``: what raises the risk at the first horizon, the strongest
-            first, in plain words; null where nothing more raises it.
+            ``risk_contraction_<last horizon>``: risk of staying and paying less. With reasons also
+            ``reason_<cause>_<number>``: what raises the risk at the first horizon, strongest
+            first, in plain words; null if nothing else raises it.
         """
         names = self._model.feature_names
         X = model_input[list(names)].to_numpy(np.float32)

@@ -1,4 +1,4 @@
-"""MLflow: the one module that knows it. A pipeline state is logged once, for review."""
+"""MLflow: the only module that talks to it. A pipeline state is logged once, for review."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# Set before the import: nothing is reported home, a dead server is given up on soon, and what fails
-# is said once, by us, and not by tracebacks in a log.
+# Set before the import: no telemetry, an unreachable server is given up on soon, and a failure is
+# reported once, by us, and not by tracebacks in a log.
 for name, value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 STORE = Path("mlflow.db")
 ARTIFACTS = Path("mlartifacts")
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
-# What a loaded model needs beside Python; the versions are those that it was made with.
+# What a loaded model needs besides Python, in the versions that it was made with.
 REQUIREMENTS = (
     "annotated-types",
     "babel",
@@ -58,13 +58,13 @@ REQUIREMENTS = (
     "scikit-learn",
     "scipy",
 )
-# MLflow takes so many metrics, parameters or tags in one call.
+# Maximum number of metrics, parameters or tags that MLflow takes in one call.
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 
 
 @dataclass(frozen=True)
 class Series:
-    """A metric that moves: its name and (step, value) pairs, with the instants in milliseconds."""
+    """A metric over time: its name and (step, milliseconds since 1970, value) points."""
 
     name: str
     points: tuple[tuple[int, int, float], ...]
@@ -72,7 +72,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Run:
-    """What is logged of a run.
+    """What is logged for a run.
 
     Parameters
     ----------
@@ -98,9 +98,9 @@ class Model:
     Parameters
     ----------
     artifacts
-        What it is loaded from, by the names that ``served_model`` knows.
+        Files and folders it is loaded from, by the names that ``served_model`` uses.
     params
-        What a caller may ask for, by name, with the default.
+        Defaults of what a caller may ask for, by name.
     packages
         Folders of the packages that load it.
     example
@@ -134,12 +134,12 @@ class Review:
 
 
 def tracking_uri(chosen: str | None) -> str:
-    """Where runs go: the choice in params, else MLFLOW_TRACKING_URI, else mlflow.db here."""
+    """Store of the runs: the choice in params, else MLFLOW_TRACKING_URI, else mlflow.db here."""
     return chosen or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE.resolve()}"
 
 
 def require_store(uri: str, again: str) -> None:
-    """Raise BadInputError unless the store answers: MLflow itself would try for an hour.
+    """Raise BadInputError unless the store answers; MLflow itself would retry for an hour.
 
     Parameters
     ----------
@@ -148,8 +148,8 @@ def require_store(uri: str, again: str) -> None:
     again
         The command to run again once it answers.
     """
-    mend = "mend the store or set publish.tracking_uri"
-    with _one_sentence(uri, f"the weekly list stands as it is: {mend}, then run {again}"):
+    fix = "fix the store or set publish.tracking_uri"
+    with _one_sentence(uri, f"the weekly list is unaffected: {fix}, then run {again}"):
         if uri.partition(":")[0].partition("+")[0] in DATABASE_ENGINES:
             inspect(create_engine(uri)).get_table_names()
         else:
@@ -166,7 +166,7 @@ def log_review(review: Review, uri: str, experiment: str) -> dict[str, str]:
     uri
         The tracking store.
     experiment
-        Name of the experiment; made where it is not there.
+        Name of the experiment; created if it does not exist.
 
     Returns
     -------
@@ -178,9 +178,9 @@ def log_review(review: Review, uri: str, experiment: str) -> dict[str, str]:
     BadInputError
         If the store can't be reached or written; the pipeline's files are not touched.
     """
-    # MLflow's hints are for whoever writes this module, not for whoever runs it.
+    # MLflow's hints are for authors of this module, not for users of the pipeline.
     warnings.filterwarnings("ignore", message=r"(?s).*multiple ways")
-    with _one_sentence(uri, "the weekly list stands as it is: mend the store, then run dvc repro"):
+    with _one_sentence(uri, "the weekly list is unaffected: fix the store, then run dvc repro"):
         mlflow.set_tracking_uri(uri)
         client = MlflowClient(uri, registry_uri=uri)
         experiment_id = _experiment(client, experiment, uri)
@@ -207,14 +207,14 @@ def _one_sentence(uri: str, after: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-        # Of a database error the driver's own words, without the statement.
-        said = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
-        raise BadInputError(f"MLflow at {uri} can't be used ({said}); {after}.") from error
+        # The message of the database driver, without the SQL statement.
+        message = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+        raise BadInputError(f"MLflow at {uri} can't be used ({message}); {after}.") from error
 
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """A run as it was logged: tags, parameters as text, and the last value of each metric."""
+    """A logged run: tags, parameters as text, and the last value of each metric."""
 
     run_id: str
     tags: Mapping[str, str]
@@ -228,7 +228,7 @@ def find_run(run_id: str, uri: str) -> LoggedRun:
     Raises
     ------
     BadInputError
-        If there is none of that id, or the store can't be read.
+        If there is no run with that id, or the store can't be read.
     """
     with _one_sentence(uri, "take the run id from the run's page, in the store that holds it"):
         run = MlflowClient(uri, registry_uri=uri).get_run(run_id)
@@ -236,7 +236,7 @@ def find_run(run_id: str, uri: str) -> LoggedRun:
 
 
 def record(run_id: str, tags: Mapping[str, str], metrics: Mapping[str, float], uri: str) -> None:
-    """Add tags and metrics to a run that is over; BadInputError if the store can't be written."""
+    """Add tags and metrics to a finished run; BadInputError if the store can't be written."""
     with _one_sentence(uri, "nothing was promoted"):
         _log(MlflowClient(uri, registry_uri=uri), run_id, Run("", tags=tags, metrics=metrics))
 
@@ -253,9 +253,9 @@ def _experiment(client: MlflowClient, name: str, uri: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    # A store of our own keeps its artifacts beside it; a server knows where its own go.
+    # A local store keeps its artifacts beside it; a server knows where its own go.
     here = ARTIFACTS.resolve().as_uri() if uri.startswith("sqlite:") else None
-    # The kind decides what the UI opens with: runs, not traces.
+    # The kind makes the UI open with runs, not traces.
     kind = {"mlflow.experimentKind": "custom_model_development"}
     return str(client.create_experiment(name, artifact_location=here, tags=kind))
 
@@ -284,7 +284,7 @@ def _log_datasets(datasets: Mapping[str, tuple[Path, str]]) -> None:
 
 
 def _register(client: MlflowClient, model: Model) -> tuple[str, str]:
-    """Log the model from code, register it and move its alias; version and address."""
+    """Log the model from code, register it and move its alias; return its version and URI."""
     inputs = Schema([ColSpec(DataType.double, name) for name in model.example.columns])
     outputs = Schema([ColSpec(DataType.double, name) for name in model.outputs])
     kinds = {int: DataType.long, str: DataType.string}
@@ -309,7 +309,7 @@ def _register(client: MlflowClient, model: Model) -> tuple[str, str]:
 
 
 def _code_only(package: Path, scratch: Path) -> Path:
-    """Copy a package's modules, without the bytes that lie beside them."""
+    """Copy the modules of a package, without the data in its folder."""
     copy = scratch / package.name
     copy.mkdir()
     for module in package.glob("*.py"):

@@ -413,7 +413,7 @@ def test_a_locked_mlflow_leaves_the_list_alone(project: Project) -> None:
         store.execute("create table something (x)")
         store.execute("begin exclusive")
         said = refused_as_command(project, "publish")
-    assert "can't be used (database is locked); the weekly list stands as it is" in said
+    assert "can't be used (database is locked); the weekly list is unaffected" in said
 
 
 @pytest.mark.parametrize("room_kib", [40, 1500])

@@ -61,7 +61,7 @@ def test_every_change_since_the_champion_is_named() -> None:
 def test_a_champion_of_another_source_is_not_compared_with() -> None:
     other = Champion("r1", "3", CHAMPION.tags | {"source": "oulad"})
     note = told(other)
-    assert "- It is of the source oulad: not comparable." in note
+    assert "- Its source is oulad: not comparable." in note
     assert "| churn within 4w | voluntary | involuntary |" in note
 
 
@@ -69,7 +69,7 @@ def test_what_stands_out_is_said_and_what_does_not_is_not() -> None:
     calm = told(None)
     assert "too timid" not in calm
     assert "may be as good" not in calm
-    assert "moved far" not in calm
+    assert "drifted far" not in calm
     assert "- The weakest week on voluntary churn: 2024-07-08, AUROC 0.600." in calm
     assert "- few churners" in calm
     loud = told(None, slope=(1.2, 1.4), gain=(-0.01, 0.01))

@@ -146,7 +146,7 @@ def test_a_week_later_the_last_list_is_as_it_was_and_everyone_on_it_accounted_fo
         assert stages_run(clone.dvc("repro")) == ["score"]
         again = clone.stage("commands.release")
         assert again.returncode == 1
-        assert "has been handed out" in again.stderr
+        assert "has been released" in again.stderr
         done = clone.stage("commands.monday")
         assert done.returncode == 0, done.stdout + done.stderr
         assert {path: path.read_bytes() for path in before} == before

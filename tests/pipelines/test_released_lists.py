@@ -105,7 +105,7 @@ def test_of_two_at_once_one_releases(project: Project, tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
     assert len(said) == 1
-    assert "exists: the list of that week has been handed out" in said[0]
+    assert "exists: the list of that week has been released" in said[0]
     whole = {path.name for path in folders(project)[-1].rglob("*")}
     assert [{p.name for p in f.rglob("*")} for f in folders(other)] == [whole]
     assert [p.name for p in (other / "lists/simulated").iterdir()] == ["cutoff=2024-02-26"]

@@ -89,14 +89,14 @@ def test_a_failing_step_is_said_and_nothing_is_released(
     monkeypatch.undo()
     monkeypatch.setattr("sys.argv", ["weekly"])
     failing = ("/bin/sh", "-c", "exit 3")
-    with pytest.raises(BadInputError, match="dvc repro ended with code 3: mend what it says"):
+    with pytest.raises(BadInputError, match="dvc repro failed with exit code 3: fix the problem"):
         monday.run(failing, "dvc repro")
     done = subprocess.run(
         [sys.executable, "-m", "pipelines.commands.monday"],
         cwd=project.folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1  # there is no dvc.yaml here
-    assert done.stderr.splitlines()[-1].startswith("Error: dvc repro ended with code")
+    assert done.stderr.splitlines()[-1].startswith("Error: dvc repro failed with exit code")
     assert not (project / "lists").exists()
 
 
