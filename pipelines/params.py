@@ -49,7 +49,19 @@ class Section(BaseModel):
 
 
 class EngineParams(Section):
-    """What runs the heavy queries; does not change any result."""
+    """What runs the heavy queries; does not change any result.
+
+    Parameters
+    ----------
+    name
+        ``spark`` runs snapshot, featurize and score; the other stages use DuckDB.
+    master
+        Spark's master; None: this machine.
+    threads
+        Threads of the engine and of the models.
+    memory_limit
+        Memory beyond which the engine spills to disk.
+    """
 
     name: Literal["duckdb", "spark"]
     master: Annotated[str, Field(pattern=r"^(local\[\d+\]|spark://\S+|yarn|k8s://\S+)$")] | None
@@ -58,7 +70,23 @@ class EngineParams(Section):
 
 
 class IngestParams(Section):
-    """Where the raw logs come from."""
+    """Where the raw logs come from.
+
+    Parameters
+    ----------
+    source
+        ``simulated``, ``files`` (a folder in the contract) or ``oulad``.
+    path
+        Folder to read, a dependency of DVC.
+    currency
+        ISO 4217 code of the one reporting currency.
+    money_unit
+        Files: whether amounts are in minor units (4990) or major ones (49.90).
+    columns
+        Files: table to contract column to name in the source.
+    simulated
+        The world that the source ``simulated`` simulates.
+    """
 
     source: Literal["simulated", "files", "oulad"]
     path: Path
@@ -85,7 +113,17 @@ class SnapshotParams(PopulationTerms, OutcomeTerms):
 
 
 class TuneParams(Section):
-    """The search of the boosters' parameters."""
+    """The search of the boosters' parameters.
+
+    Parameters
+    ----------
+    trials
+        Parameter sets to try; 0: none.
+    folds
+        Number of folds, weeks before every test block.
+    seed
+        Seed of the search.
+    """
 
     trials: NotNegative
     folds: Positive
@@ -101,7 +139,7 @@ class TrainParams(FitTerms, SplitTerms):
     memory_limit
         Maximum size of the feature matrix; beyond it, snapshots are drawn by hash.
     too_good_to_be_true
-        What is warned of.
+        Limits beyond which a warning is given.
     lightgbm
         The boosters.
     """
@@ -131,7 +169,15 @@ class ScoreParams(ListTerms):
 
 
 class PublishParams(Section):
-    """Where MLflow is."""
+    """Where MLflow is.
+
+    Parameters
+    ----------
+    experiment
+        Name of the experiment.
+    tracking_uri
+        The tracking store; None: MLFLOW_TRACKING_URI, else mlflow.db in the project's folder.
+    """
 
     experiment: Annotated[str, Field(min_length=1)]
     tracking_uri: str | None
