@@ -249,7 +249,7 @@ def test_the_champion_scores_when_it_is_chosen(
         assert version == fresh
         assert model.notes == load_model(crowned.project / "champion/model").notes
         crowned.project.set({"ingest.source": "files"})
-        with pytest.raises(BadInputError, match="of the source simulated"):
+        with pytest.raises(BadInputError, match="has the source simulated"):
             serving_model(load_params(), 1)
         shutil.rmtree("champion")
         with pytest.raises(BadInputError, match=r"champion\.json is missing: promote a run"):
