@@ -39,13 +39,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Most customers of a block, and about the most snapshots. Both bound memory; a block is a row
-# group, so they also decide the bytes of the file. Larger blocks read fewer rows in vain.
-BLOCK_CUSTOMERS = 16_384
-BLOCK_SNAPSHOTS = 250_000
-# Snapshots of a block computed at a time, about: their columns fit the processor's cache, and their
-# memory is reused.
-PART_SNAPSHOTS = 65_536
+
+@dataclass(frozen=True)
+class BlockSizes:
+    """How much is computed at a time: bounds memory and changes no value.
+
+    Parameters
+    ----------
+    customers, snapshots
+        Most customers of a block, and about the most snapshots. A block is a row group, so they
+        also decide the bytes of the file. Larger blocks read fewer rows in vain.
+    part
+        Snapshots of a block computed at a time, about: their columns fit the processor's cache, and
+        their memory is reused.
+    """
+
+    customers: int = 16_384
+    snapshots: int = 250_000
+    part: int = 65_536
+
+
+SIZES = BlockSizes()
 
 
 def build_features(
@@ -57,6 +71,7 @@ def build_features(
     clock: Clock,
     settings: FeatureSettings,
     earlier: Path | None = None,
+    sizes: BlockSizes = SIZES,
 ) -> tuple[Feature, ...]:
     """Compute the features of every snapshot and write them with their catalog.
 
@@ -75,6 +90,8 @@ def build_features(
         The engine that measures; the rule for time; windows and core features.
     earlier
         Folder with the measures of an earlier run, which are extended; None to measure everything.
+    sizes
+        How much is computed at a time.
 
     Returns
     -------
@@ -94,8 +111,9 @@ def build_features(
         planned,
         settings,
         clock,
+        sizes.part,
     )
-    blocks = customer_blocks(snapshots, engine)
+    blocks = customer_blocks(snapshots, engine, sizes)
     statistics = ColumnStatistics.of(planned)
     target.mkdir(parents=True, exist_ok=True)
     with (
@@ -113,12 +131,14 @@ def build_features(
     return features
 
 
-def customer_blocks(snapshots: Path, engine: Engine) -> list[tuple[str, str]]:
+def customer_blocks(
+    snapshots: Path, engine: Engine, sizes: BlockSizes = SIZES
+) -> list[tuple[str, str]]:
     """Return the first and last customer of each block of customers with snapshots, in order."""
     counted = engine.read(snapshots).group_by("customer_id").aggregate(count=ibis._.count())
     counts = engine.to_arrow(counted.order_by("customer_id"))
     customers, snapshot_count = counts["customer_id"], max(pc.sum(counts["count"]).as_py() or 0, 1)
-    size = min(BLOCK_CUSTOMERS, -(-BLOCK_SNAPSHOTS * len(customers) // snapshot_count))
+    size = min(sizes.customers, -(-sizes.snapshots * len(customers) // snapshot_count))
     blocks = [customers.slice(start, size) for start in range(0, len(customers), size or 1)]
     return [(block[0].as_py(), block[-1].as_py()) for block in blocks]
 
@@ -139,6 +159,8 @@ class BlockFeatures:
         Columns to compute.
     settings, clock
         Windows and core features; the rule for time.
+    part
+        Snapshots that are computed at a time, see ``BlockSizes``.
     """
 
     snapshots: Path
@@ -148,6 +170,7 @@ class BlockFeatures:
     planned: tuple[PlannedColumn, ...]
     settings: FeatureSettings
     clock: Clock
+    part: int = SIZES.part
 
     @property
     def schema(self) -> pa.Schema:
@@ -176,7 +199,7 @@ class BlockFeatures:
         customers = keys["customer_id"].take(new).combine_chunks()
         tables = {name: self._read.rows(name, customers) for name in start}
         events = {name: self._read.events(name, customers) for name in start if name in EVENTS}
-        firsts = np.flatnonzero(np.diff(new // PART_SNAPSHOTS, prepend=-1))
+        firsts = np.flatnonzero(np.diff(new // self.part, prepend=-1))
         for first, stop in pairwise([*firsts, len(customers)]):
             part = partial(_of_customers, first=first, stop=stop)
             yield Known(

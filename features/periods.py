@@ -121,6 +121,8 @@ def measure(
     core_features: Sequence[str],
     earlier: Path | None = None,
     only: Collection[str] | None = None,
+    *,
+    chunk_rows: int = CHUNK_ROWS,
 ) -> None:
     """Reduce each log to ``<log>/<visible period>.arrow``; small logs also row by row.
 
@@ -137,6 +139,8 @@ def measure(
         their rows are not read.
     only
         Measures to take; None for all that features read.
+    chunk_rows
+        Rows that one query measures, about; changes no byte.
     """
     key = cache_key(clock, core_features, only)
     made = PeriodsManifest.of(earlier) if earlier else None
@@ -152,7 +156,7 @@ def measure(
     seen: dict[str, int] = {}
     if "usage" in clean:
         seen = _features_seen(
-            tables["usage"], made, stale["usage"], arrived["usage"], engine, clock
+            tables["usage"], made, stale["usage"], arrived["usage"], engine, clock, chunk_rows
         )
         # A feature seen earlier than was known shifts the bits of those after it.
         if list(seen)[: len(made.first_seen)] != list(made.first_seen):
@@ -160,7 +164,7 @@ def measure(
     manifest = Manifest(tuple(seen), tuple(core_features))
     queries: list[_Query] = []
     for name, table in tables.items():
-        stretches = _stretches(arrived[name], stale[name])
+        stretches = _stretches(arrived[name], stale[name], chunk_rows)
         _keep(name, set(arrived[name]) - stale[name], earlier, target)
         for folder, order, expression in _outputs(name, target, engine, clock, manifest, only):
             if not arrived[name]:
@@ -185,6 +189,7 @@ def _features_seen(
     arrived: Arrivals,
     engine: Engine,
     clock: Clock,
+    chunk_rows: int,
 ) -> dict[str, int]:
     """Return ``first_seen`` of the product's features; reads only new rows if the log has grown."""
     kept = arrived.keys() - stale
@@ -193,7 +198,7 @@ def _features_seen(
         seen, read, limit = dict(made.first_seen), stale, measures.OTHER_BIT
     else:  # from the beginning, until every feature has been seen
         seen, read, limit = {}, set(arrived), measures.count_distinct(table, "feature", engine)
-    stretches = _stretches(arrived, read)
+    stretches = _stretches(arrived, read, chunk_rows)
     # Most features appear in the first period, which often spares the rest of the first stretch.
     start = [(first, first) for first, last in stretches[:1] if first < last]
     for first, last in start + stretches:
@@ -310,14 +315,14 @@ def _narrowed(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     return pa.concat_arrays([*column.chunks, pa.array([], column.type)])
 
 
-def _stretches(arrived: Arrivals, stale: set[int]) -> list[tuple[int, int]]:
-    """Return first and last period of each query: adjacent stale periods, up to ``CHUNK_ROWS``."""
+def _stretches(arrived: Arrivals, stale: set[int], chunk_rows: int) -> list[tuple[int, int]]:
+    """Return first and last period of each query: adjacent stale periods, up to ``chunk_rows``."""
     stretches: list[tuple[int, int]] = []
     rows, follows = 0, False
     for period, arrival in sorted(arrived.items()):
         if period in stale:
             rows += arrival.rows
-            if follows and rows <= CHUNK_ROWS:
+            if follows and rows <= chunk_rows:
                 stretches[-1] = (stretches[-1][0], period)
             else:
                 stretches.append((period, period))

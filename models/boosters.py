@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 NAME = "competing_risks"
 FORMAT = 3
 # Rows that are handed to LightGBM at a time, and rows that its bins are cut by (its own default).
-_BATCH = 8192
-_BINNED_BY = 200_000
+BATCH_ROWS = 8192
+BINNED_ROWS = 200_000
 # Weights for rare classes wreck probabilities; more cutoffs are what helps.
 _CLASS_WEIGHTS = ("is_unbalance", "unbalance", "unbalanced_sets", "scale_pos_weight")
 
@@ -90,10 +90,9 @@ class BoosterScorer:
 class _Stream(lgb.Sequence):  # type: ignore[misc]
     """Rows that LightGBM takes a batch at a time, so that there is no second copy of them all."""
 
-    batch_size = _BATCH
-
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, selection: Selection, batch_rows: int) -> None:
         self._selection = selection
+        self.batch_size = batch_rows
 
     def __len__(self) -> int:
         return len(self._selection)
@@ -102,14 +101,16 @@ class _Stream(lgb.Sequence):  # type: ignore[misc]
         return self._selection.X[self._selection.rows[index]]
 
 
-def _binned(selection: Selection, names: list[str], params: dict[str, Any]) -> lgb.Dataset:
-    """Bin some rows: by all of them where they are few, else by every so many."""
-    step = _step(len(selection), _BINNED_BY)
+def _binned(
+    selection: Selection, stream: _Stream, names: list[str], params: dict[str, Any], most: int
+) -> lgb.Dataset:
+    """Bin some rows: by all of them where they are at most so many, else by every few."""
+    step = _step(len(selection), most)
     chosen = dataclasses.replace(selection, rows=selection.rows[::step])
     by = lgb.Dataset(chosen.copy(), feature_name=names, params=params)
     if step == 1:
         return by
-    return lgb.Dataset(_Stream(selection), feature_name=names, params=params, reference=by)
+    return lgb.Dataset(stream, feature_name=names, params=params, reference=by)
 
 
 def _step(rows: int, most: int) -> int:
@@ -117,8 +118,22 @@ def _step(rows: int, most: int) -> int:
     return max(-(-rows // most), 1)
 
 
-def booster_learner(settings: ModelSettings) -> Learner:
+def booster_learner(
+    settings: ModelSettings,
+    *,
+    batch_rows: int = BATCH_ROWS,
+    binned_rows: int = BINNED_ROWS,
+    fitted_rows: int = FITTED_ROWS,
+) -> Learner:
     """Return the learner of the competing-risks model.
+
+    Parameters
+    ----------
+    settings
+        Of the model.
+    batch_rows, binned_rows, fitted_rows
+        Rows handed to LightGBM at a time; at most so many rows cut its bins; at most so many rows
+        fit the regression that the trees start from. They bound time and memory.
 
     Raises
     ------
@@ -135,19 +150,20 @@ def booster_learner(settings: ModelSettings) -> Learner:
     def prepare(train_rows: Selection, stop_rows: Selection, feature_names: tuple[str, ...]) -> Fit:
         params = lightgbm_parameters(settings)
         names = list(feature_names)
-        start = _start_of(train_rows, settings.linear_strength)
-        train = _binned(train_rows, names, params)
-        stop = lgb.Dataset(_Stream(stop_rows), feature_name=names, params=params, reference=train)
+        start = _start_of(train_rows, settings.linear_strength, fitted_rows)
+        streams = _Stream(train_rows, batch_rows), _Stream(stop_rows, batch_rows)
+        train = _binned(train_rows, streams[0], names, params, binned_rows)
+        stop = lgb.Dataset(streams[1], feature_name=names, params=params, reference=train)
 
         def fit(
             y_train: NDArray[np.bool_], y_stop: NDArray[np.bool_], cause: str | None
         ) -> BoosterScorer:
             signs = _signs(settings, cause, feature_names)
             part = start and start(y_train, signs)
-            for dataset, selection, y in ((train, train_rows, y_train), (stop, stop_rows, y_stop)):
+            for dataset, rows, y in zip((train, stop), streams, (y_train, y_stop), strict=True):
                 dataset.set_label(y)
                 if part:
-                    dataset.set_init_score(part.log_odds(_Stream(selection)))
+                    dataset.set_init_score(part.log_odds(rows))
             booster = lgb.train(
                 params | ({"monotone_constraints": signs.tolist()} if signs.any() else {}),
                 train,
@@ -186,11 +202,11 @@ def _signs(
     return np.array([signs.get(name, 0) for name in feature_names], dtype=np.int64)
 
 
-def _start_of(selection: Selection, strength: float) -> Callable[..., LinearPart] | None:
+def _start_of(selection: Selection, strength: float, most: int) -> Callable[..., LinearPart] | None:
     """Prepare the regressions that trees start from: from y and signs to one; None: no start."""
     if not strength:
         return None
-    step = _step(len(selection), FITTED_ROWS)
+    step = _step(len(selection), most)
     fit = linear_learner(selection.X[selection.rows[::step]], strength)
     return lambda y, signs: fit(y[::step], signs)
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Rows that it is fitted on at most, evenly drawn: they pin a shrunk slope, trees mend the rest.
+# Rows that it is fitted on at most, evenly drawn: they pin a shrunk slope, trees do the rest.
 FITTED_ROWS = 100_000
 # Rows whose log-odds are worked out at a time: few enough for the processor's cache.
-_BATCH = 2048
+BATCH_ROWS = 2048
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,17 @@ class LinearPart:
         values[:, :-1] = np.where(np.isnan(seen), self.missing, self.level + self.slope * seen)
         return values
 
-    def log_odds(self, X: NDArray[np.float32] | Sequence[Any]) -> NDArray[np.float64]:
+    def log_odds(
+        self, X: NDArray[np.float32] | Sequence[Any], batch_rows: int = BATCH_ROWS
+    ) -> NDArray[np.float64]:
         """Log-odds (n,) of rows X (n, f); those of a row do not depend on the others.
 
-        X is an array, or anything that has a length and gives rows of one when it is sliced.
+        X is an array, or anything that has a length and gives rows of one when it is sliced, which
+        is done so many rows at a time.
         """
         parts = [
-            self.contributions(np.asarray(X[first : first + _BATCH])).sum(axis=1)
-            for first in range(0, len(X), _BATCH)
+            self.contributions(np.asarray(X[first : first + batch_rows])).sum(axis=1)
+            for first in range(0, len(X), batch_rows)
         ]
         return np.concatenate(parts) if parts else np.empty(0)
 

@@ -38,7 +38,9 @@ from pipelines.review.tracking import (
 from pipelines.stage import run_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    import pyarrow as pa
 
     from pipelines.params import Params
 
@@ -83,9 +85,25 @@ def require_this_state(run: LoggedRun, params: Params) -> None:
 
 
 def decide(
-    run: LoggedRun, champion: Champion | None, params: Params, *, force: bool
+    run: LoggedRun,
+    champion: Champion | None,
+    params: Params,
+    *,
+    force: bool,
+    open_block: Callable[[Params], pa.Table] = sealed_scores,
 ) -> tuple[Decision, pd.DataFrame | None]:
     """Open the sealed block and judge, unless the sources differ.
+
+    Parameters
+    ----------
+    run, champion
+        The challenger, and whom it challenges (None: nobody yet).
+    params
+        Of this folder.
+    force
+        Whether the block is opened in any case.
+    open_block
+        Gives the sealed block's snapshots with their risks and outcomes.
 
     Returns
     -------
@@ -96,8 +114,9 @@ def decide(
     """
     if champion and champion.tags["source"] != run.tags["source"]:
         reason = f"Not comparable: the champion is of the source {champion.tags['source']}."
-        return Decision(promote=False, reason=reason), (_opened(run, params) if force else None)
-    scores = _opened(run, params)
+        scores = _opened(run, params, open_block) if force else None
+        return Decision(promote=False, reason=reason), scores
+    scores = _opened(run, params, open_block)
     if champion is None:
         return Decision(promote=True, reason="The first champion: nothing to compare with."), scores
     settings = GateSettings(**dataclasses.asdict(params.promote), seed=params.evaluate.seed)
@@ -107,13 +126,15 @@ def decide(
     return judge(before, scores, first, settings, refresh=digests[0] == digests[1]), scores
 
 
-def _opened(run: LoggedRun, params: Params) -> pd.DataFrame:
+def _opened(
+    run: LoggedRun, params: Params, open_block: Callable[[Params], pa.Table]
+) -> pd.DataFrame:
     """Record the opening, then score the sealed block; customers are named by a hash."""
     openings = read_openings()
     kept = {name: run.tags[name] for name in ("source", "cutoff", "configuration_digest")}
     openings.append({"run_id": run.run_id, **kept})
     write_text(json.dumps(openings, indent=1) + "\n", OPENINGS)
-    scores: pd.DataFrame = sealed_scores(params).to_pandas()
+    scores: pd.DataFrame = open_block(params).to_pandas()
     hashes = stable_hash("sealed", scores["customer_id"])
     return scores.assign(customer_id=[f"{number:016x}" for number in hashes])
 
@@ -153,7 +174,7 @@ def new_champion(run: LoggedRun, scores: pd.DataFrame, reason: str) -> Iterator[
         yield
 
 
-def main() -> None:
+def main(open_block: Callable[[Params], pa.Table] = sealed_scores) -> None:
     """Judge the run, record figures and reason on it, and promote it by the gate or by force."""
     run_id, force = arguments()
     params = load_params()
@@ -161,7 +182,9 @@ def main() -> None:
     require_store(uri, "make promote")
     run = find_run(run_id, uri)
     require_this_state(run, params)
-    decision, scores = decide(run, load_champion(), params, force=bool(force))
+    decision, scores = decide(
+        run, load_champion(), params, force=bool(force), open_block=open_block
+    )
     promoted = decision.promote or bool(force)
     reason = (
         decision.reason if decision.promote or not force else f"{decision.reason} Forced: {force}"

@@ -47,6 +47,7 @@ def measured(
     engine: Engine,
     earlier: Path | None = None,
     core: tuple[str, ...] = CORE,
+    **sizes: int,
 ) -> Path:
     """Write logs as clean ones, with their arrivals, and measure them."""
     clean = folder / "clean"
@@ -58,7 +59,7 @@ def measured(
     write_arrivals(found, clean)
     target = folder / "periods"
     target.mkdir()
-    measure(paths, target, engine, CLOCK, core, earlier)
+    measure(paths, target, engine, CLOCK, core, earlier, **sizes)
     return target
 
 
@@ -97,14 +98,15 @@ def whole(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_extended_over_any_split_into_weeks_it_is_the_rebuild_to_the_byte(
-    seed: int, whole: Path, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seed: int, whole: Path, engine: Engine, tmp_path: Path
 ) -> None:
     random = np.random.default_rng(seed)
-    monkeypatch.setattr(periods, "CHUNK_ROWS", int(random.integers(1, 2000)))
+    chunk_rows = int(random.integers(1, 2000))
     splits = np.sort(random.choice(np.arange(FIRST + 1, LAST + 1), size=4, replace=False))
     earlier = None
     for step, cutoff in enumerate([*splits.tolist(), LAST + 2]):
-        earlier = measured(known_by(cutoff), tmp_path / str(step), engine, earlier)
+        folder = tmp_path / str(step)
+        earlier = measured(known_by(cutoff), folder, engine, earlier, chunk_rows=chunk_rows)
     assert earlier is not None
     assert contents(earlier) == contents(whole)
 
@@ -195,16 +197,15 @@ def test_a_feature_that_turns_out_older_renumbers_the_bits_of_all_weeks(
 
 @pytest.mark.parametrize("features", [5, OTHER_BIT, 3 * OTHER_BIT])
 def test_features_are_numbered_as_by_a_look_at_the_whole_log(
-    features: int, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    features: int, engine: Engine, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(periods, "CHUNK_ROWS", 50)
     usage = LOGS["usage"].sort_by("available_at").slice(0, 1500)
     # New ones turn up all along, and old ones again.
     place, random = np.arange(1500), np.random.default_rng(features)
     name = [f"f{random.integers(0, 1 + row * features // 1500)}" for row in place]
     column = usage.column_names.index("feature")
     usage = usage.set_column(column, usage.schema.field(column), pa.array(name))
-    folder = measured({"usage": usage}, tmp_path / "numbered", engine)
+    folder = measured({"usage": usage}, tmp_path / "numbered", engine, chunk_rows=50)
     made = periods.PeriodsManifest.of(folder)
     assert made is not None
     table = engine.read(tmp_path / "numbered" / "clean" / "usage.parquet")

@@ -20,8 +20,8 @@ from data.engine import Engine
 from data.open_engine import open_engine
 from data.population import observe_population
 from data.quality import validate
-from features import build, phrases
-from features.build import build_features
+from features import phrases
+from features.build import SIZES, BlockSizes, build_features
 from features.measures import (
     EVENT_ORDER,
     EVENTS,
@@ -222,7 +222,9 @@ def test_snapshots_outcomes_and_lifetimes_are_the_same(
         assert differing(getattr(one, name), getattr(other, name)) == []
 
 
-def featurized(folder: Path, tables: dict[str, pa.Table], engine: Engine) -> tuple[Path, pa.Table]:
+def featurized(
+    folder: Path, tables: dict[str, pa.Table], engine: Engine, sizes: BlockSizes = SIZES
+) -> tuple[Path, pa.Table]:
     """Snapshots and features of logs, all by one engine: the feature table and its file."""
     write_raw(tables, folder)
     clean = {name: folder / f"{name}.parquet" for name in tables}
@@ -232,18 +234,24 @@ def featurized(folder: Path, tables: dict[str, pa.Table], engine: Engine) -> tup
     )
     target = folder / "features"
     build_features(
-        clean, folder / "snapshots.parquet", target, folder / "periods", engine, CLOCK, FEATURES
+        clean,
+        folder / "snapshots.parquet",
+        target,
+        folder / "periods",
+        engine,
+        CLOCK,
+        FEATURES,
+        sizes=sizes,
     )
     return target, pq.read_table(target / "features.parquet")
 
 
 def test_feature_table_and_catalog_are_the_same_bytes_and_know_no_future(
-    world: dict[str, pa.Table], engine: Engine, spark: Engine, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(build, "BLOCK_CUSTOMERS", 7)
-    one, _ = featurized(tmp_path / "duckdb", world, engine)
-    other, honest = featurized(tmp_path / "spark", world, spark)
+    world: dict[str, pa.Table], engine: Engine, spark: Engine, tmp_path: Path
+) -> None:
+    small = BlockSizes(customers=7)
+    one, _ = featurized(tmp_path / "duckdb", world, engine, small)
+    other, honest = featurized(tmp_path / "spark", world, spark, small)
     assert pq.read_metadata(one / "features.parquet").num_row_groups > 3
     for name in ("features.parquet", "catalog.json"):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
@@ -259,12 +267,12 @@ def test_feature_table_and_catalog_are_the_same_bytes_and_know_no_future(
         random, changed = np.random.default_rng(1), world
         for name in names:
             changed = tampered(changed, name, how, CLOCK.cutoff_us(CUTOFF), random)
-        _, knowing = featurized(tmp_path / str(number), changed, spark)
+        _, knowing = featurized(tmp_path / str(number), changed, spark, small)
         assert differing(honest, knowing) != []
         assert differing(until(honest, CUTOFF), until(knowing, CUTOFF)) == [], how
 
 
 @given(worlds)
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 def test_features_equal_those_counted_by_hand(spark: Engine, logs: dict[str, Any]) -> None:
     assert_counted_by_hand(spark, logs)

@@ -77,14 +77,13 @@ def test_contributions_add_up_and_are_nothing_on_average() -> None:
     assert part.log_odds(X[:0]).shape == (0,)
 
 
-def test_log_odds_of_a_row_do_not_depend_on_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_odds_of_a_row_do_not_depend_on_the_others() -> None:
     X, y = rows()
     part = linear_learner(X, STRENGTH)(y, FREE)
     whole = part.log_odds(X)
     assert [part.log_odds(X[at : at + 1])[0] for at in range(50)] == whole[:50].tolist()
     assert (part.log_odds(X[7:1000]) == whole[7:1000]).all()
-    monkeypatch.setattr("models.linear._BATCH", 13)
-    assert (part.log_odds(X) == whole).all()
+    assert (part.log_odds(X, batch_rows=13) == whole).all()
 
 
 def test_what_was_never_seen_counts_as_the_end_of_what_was() -> None:
@@ -120,15 +119,15 @@ def test_of_one_class_it_knows_the_rate_alone() -> None:
     assert expit(part.intercept) < 1 / len(X)
 
 
-def fitted(strength: float) -> RiskModel:
+def fitted(strength: float, **sizes: int) -> RiskModel:
     """The competing-risks model, small trees, on the made-up world."""
     data = risk_world(120)
     settings = dataclasses.replace(MODEL, linear_strength=strength, num_boost_round=30)
     block = rolling_blocks(0, int(data.cutoff.max()), SPLIT)[-1]
-    return fit_risk_model(NAME, booster_learner(settings), data, block.slices, settings)
+    return fit_risk_model(NAME, booster_learner(settings, **sizes), data, block.slices, settings)
 
 
-def test_trees_mend_what_the_regression_misses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trees_fix_what_the_regression_misses() -> None:
     X = risk_world(40, seed=9).X
     truth = logit(true_risks(X)[:, 0, 0])
     error = {
@@ -141,8 +140,7 @@ def test_trees_mend_what_the_regression_misses(monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(scorer.start, LinearPart)
     assert scorer.booster.num_trees() > 0
     # A start fitted on every so many rows is another start, and a good one.
-    monkeypatch.setattr(boosters, "FITTED_ROWS", 1000)
-    thinned = fitted(STRENGTH)
+    thinned = fitted(STRENGTH, fitted_rows=1000)
     assert np.std(logit(thinned.predict(X, NAMES)[:, 0, 0]) - truth) < error[0.0]
     assert not np.array_equal(
         thinned.hazards[0][0].scorer.start.slope,

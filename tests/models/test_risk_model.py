@@ -17,7 +17,6 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from data.errors import BadInputError
-from models import boosters
 from models.baselines import logistic_learner
 from models.boosters import NAME, booster_learner, load_model, model_digest, save_model
 from models.competing_risks import (
@@ -39,8 +38,8 @@ if TYPE_CHECKING:
 BLOCK = rolling_blocks(0, LAST, SPLIT)[0]
 
 
-def fitted(data: RiskData, settings: ModelSettings = MODEL) -> RiskModel:
-    return fit_risk_model(NAME, booster_learner(settings), data, BLOCK.slices, settings)
+def fitted(data: RiskData, settings: ModelSettings = MODEL, **sizes: int) -> RiskModel:
+    return fit_risk_model(NAME, booster_learner(settings, **sizes), data, BLOCK.slices, settings)
 
 
 @cache
@@ -313,14 +312,13 @@ def test_what_a_failed_payment_foretells_is_no_feat() -> None:
 # --- the same to the bit
 
 
-def test_streamed_rows_teach_the_same_from_process_to_process_and_bin_alike(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_streamed_rows_teach_the_same_every_time_and_bin_alike(tmp_path: Path) -> None:
     data, whole = example()
-    monkeypatch.setattr(boosters, "_BINNED_BY", 2000)
-    monkeypatch.setattr(boosters, "_BATCH", 300)
-    streamed = fitted(data)
-    assert digest(fitted(data), tmp_path / "again") == digest(streamed, tmp_path / "streamed")
+    sizes = {"binned_rows": 2000, "batch_rows": 300}
+    streamed = fitted(data, **sizes)
+    assert digest(fitted(data, **sizes), tmp_path / "again") == digest(
+        streamed, tmp_path / "streamed"
+    )
     # The bins are cut by a part of the rows, so that the trees differ a little, and only a little.
     one, other = (model.predict(data.X, NAMES) for model in (whole, streamed))
     assert (one != other).any()

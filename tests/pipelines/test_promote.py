@@ -63,9 +63,9 @@ class Desk:
         arguments = ["promote", "--run", run, *(("--force", *force) if force else ())]
         monkeypatch.setattr("sys.argv", arguments)
         table = self.scores.rename(columns=lambda name: name.replace("4w", "2w"))
-        monkeypatch.setattr(promote, "sealed_scores", lambda params: pa.Table.from_pandas(table))
         try:
-            self.project.run("commands.promote")
+            with self.project.inside():
+                promote.main(open_block=lambda params: pa.Table.from_pandas(table))
         except SystemExit as stopped:
             return stopped.code != 1
         return True
@@ -185,9 +185,8 @@ def test_openings_are_counted_whatever_comes_of_them(
     def broken(params: Any) -> Any:
         raise BadInputError("No such weeks.")
 
-    monkeypatch.setattr(promote, "sealed_scores", broken)
-    with pytest.raises(BadInputError):
-        crowned.project.run("commands.promote")
+    with pytest.raises(BadInputError), crowned.project.inside():
+        promote.main(open_block=broken)
     assert len(json.loads((crowned.project / "champion/openings.json").read_text())) == 4
 
 

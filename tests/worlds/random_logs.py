@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 WEEKS = 40
 START_US = int((MONDAY - EPOCH) / dt.timedelta(microseconds=1))
+# What turns up late may be older than the log itself.
+OLDER_US = 8 * 7 * MICROSECONDS_PER_DAY
 END_US = START_US + WEEKS * 7 * MICROSECONDS_PER_DAY
 ROWS = {
     "subscriptions": 900, "usage": 3000, "tickets": 700, "payments": 900, "surveys": 100,
@@ -158,12 +160,13 @@ def _corrupted(table: pa.Table, name: str, after_us: int, random: Generator) -> 
         random.shuffle(values)
         if column.name == moment:
             numbers = random.integers(after_us + 1, END_US + 1, size)
+            numbers[:3] = after_us + 1
             columns[column.name] = pa.array(numbers).cast(ARROW_TYPES["instant"])
             continue
         if name == "customers" and column.name == "customer_id":
             values = [f"new-{number}" for number in range(size)]
         elif column.name == "event_at":
-            numbers = random.integers(START_US, END_US + 1, size)
+            numbers = random.integers(START_US - OLDER_US, END_US + 1, size)
             values = pa.array(numbers).cast(ARROW_TYPES["instant"]).to_pylist()
         elif column.type in {"integer", "money"}:
             values = [int(v) for v in random.integers(0, 1_000_000, size)]
