@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import pandas as pd
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,6 +51,11 @@ def packed(*pairs: tuple[Integers, Integers]) -> list[Integers]:
         np.asarray((group - lowest_group) * width + (instant - low), dtype=np.int64)
         for group, instant in zip(groups, instants, strict=True)
     ]
+
+
+def customer_numbers(names: Any, customers: NDArray[np.object_]) -> Integers:
+    """Turn customer ids into groups: positions in the sorted ids, -1 for unknown ones."""
+    return np.asarray(pd.Index(customers).get_indexer(pd.Index(names)), dtype=np.int64)
 
 
 def _bounds(arrays: tuple[Integers, ...]) -> tuple[int, int]:

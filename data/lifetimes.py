@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from data.asof import NEVER, AsOf, last_before, stretches, taken
+from data.asof import NEVER, NOTHING, AsOf, customer_numbers, last_before, stretches
+from data.subscriptions import is_kind
 from data.visibility import uses, visible
 
 if TYPE_CHECKING:
@@ -21,116 +21,9 @@ if TYPE_CHECKING:
 
     from data.clock import Clock
     from data.engine import Engine
+    from data.subscriptions import SubscriptionEvents
 
 STAYED, VOLUNTARY, INVOLUNTARY, ENDED = 0, 1, 2, 3
-
-# After one of these kinds the subscription is live, after the others it is not. A trial is not a
-# subscription yet, and the remaining kinds change what is paid, not whether.
-LIVE_KINDS = ("activated", "reactivated", "cancel_revoked")
-STOP_KINDS = ("cancel_scheduled", "cancelled", "ended")
-# Of events at the same instant the one that names the final state comes last: whoever signs up and
-# cancels on the same day has left, whoever cancels and comes back has not.
-KINDS = (
-    "trial_started", "renewed", "plan_changed", "interval_changed", "price_changed",
-    "paused", "resumed", "activated", *STOP_KINDS, "reactivated", "cancel_revoked",
-)  # fmt: skip
-UNKNOWN = -1
-
-
-def kind_codes(*kinds: str) -> list[int]:
-    """Numbers by which the kinds of the subscription log stand in ``SubscriptionEvents.kind``."""
-    return [KINDS.index(kind) for kind in kinds]
-
-
-@dataclass(frozen=True)
-class SubscriptionEvents:
-    """The subscription log as integer arrays of shape (n,), in (subscription, event) order.
-
-    Parameters
-    ----------
-    customer
-        Number of the customer, ascending: position in the sorted customer ids.
-    subscription
-        Number of the subscription, ascending.
-    event_us, available_us
-        When it happened and when it could first be known, microseconds.
-    kind
-        What happened: position in KINDS.
-    involuntary
-        Whether the row names an involuntary cause.
-    mrr
-        Monthly recurring revenue after the event, minor units; UNKNOWN where not given.
-    renews_us
-        End of the term after the event, microseconds; UNKNOWN where not given.
-    plan, billing_interval
-        Position in ``plans`` and ``billing_intervals``; UNKNOWN where not given.
-    plans, billing_intervals
-        Names, sorted.
-    """
-
-    customer: NDArray[np.int64]
-    subscription: NDArray[np.int64]
-    event_us: NDArray[np.int64]
-    available_us: NDArray[np.int64]
-    kind: NDArray[np.int64]
-    involuntary: NDArray[np.bool_]
-    mrr: NDArray[np.int64]
-    renews_us: NDArray[np.int64]
-    plan: NDArray[np.int64]
-    billing_interval: NDArray[np.int64]
-    plans: NDArray[np.object_]
-    billing_intervals: NDArray[np.object_]
-
-
-def read_subscriptions(
-    log: Any, customers: NDArray[np.object_], until_us: int, engine: Engine
-) -> SubscriptionEvents:
-    """Load the subscription log, sorted, as arrays.
-
-    Parameters
-    ----------
-    log
-        Clean subscriptions as a lazy Ibis table.
-    customers
-        Sorted ids of all customers.
-    until_us
-        Rows that became available after this instant are not read.
-    engine
-        Runs the query.
-    """
-    log = visible(log, until_us, engine)
-    log = log.mutate(
-        event_us=engine.microseconds(log.event_at),
-        available_us=engine.microseconds(log.available_at),
-        kind=log.kind.cases(*((kind, code) for code, kind in enumerate(KINDS)), else_=UNKNOWN),
-        involuntary=log.cause.fill_null("") == "involuntary",
-        mrr=log.mrr.fill_null(UNKNOWN),
-        renews_us=engine.microseconds(log.renews_at).fill_null(UNKNOWN),
-    )
-    order = ["customer_id", "subscription_id", "event_us", "kind", "event_id"]
-    numbers = ["event_us", "available_us", "kind", "mrr", "renews_us"]
-    chosen = [*order, "available_us", "involuntary", "mrr", "renews_us", "plan", "billing_interval"]
-    rows = log.select(chosen).order_by(order)
-    frame = engine.to_arrow(rows).to_pandas()
-    customer, subscription = frame["customer_id"], frame["subscription_id"]
-    new = (customer != customer.shift()) | (subscription != subscription.shift())
-    plan, plans = pd.factorize(frame["plan"], sort=True)
-    interval, intervals = pd.factorize(frame["billing_interval"], sort=True)
-    return SubscriptionEvents(
-        customer=customer_numbers(customer, customers),
-        subscription=np.cumsum(new.to_numpy(dtype=np.int64)) - 1,
-        involuntary=frame["involuntary"].to_numpy(dtype=bool),
-        plan=plan.astype(np.int64),
-        billing_interval=interval.astype(np.int64),
-        plans=np.asarray(plans, dtype=object),
-        billing_intervals=np.asarray(intervals, dtype=object),
-        **{name: frame[name].to_numpy(dtype=np.int64) for name in numbers},
-    )
-
-
-def customer_numbers(names: Any, customers: NDArray[np.object_]) -> NDArray[np.int64]:
-    """Positions of customer ids in the sorted ids; -1 for unknown ones."""
-    return np.asarray(pd.Index(customers).get_indexer(pd.Index(names)), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -161,33 +54,31 @@ def contract_spans(events: SubscriptionEvents, clock: Clock, as_of: int) -> Live
     Reads at each cutoff the rows available by then; the last status in event order counts.
     """
     seen_from = clock.period_of(events.available_us)
-    status = np.flatnonzero(np.isin(events.kind, kind_codes(*LIVE_KINDS, *STOP_KINDS)))
-    subscription, first, past = stretches(events.subscription[status], seen_from[status], as_of + 1)
-    seen = AsOf.of(events.subscription, seen_from, subscription, first)
-    live = live_subscriptions(events, seen) & (first < past)
+    subscription, first, past = stretches(events.subscription, seen_from, as_of + 1)
+    live = events.at(seen_from, subscription, first).live & (first < past)
     owner = events.customer[np.searchsorted(events.subscription, subscription[live])]
     return LiveSpans(subscription[live], owner, first[live], past[live])
 
 
-def live_subscriptions(events: SubscriptionEvents, seen: AsOf) -> NDArray[np.bool_]:
-    """Whether the subscription of each cell is activated and neither ended nor to be cancelled.
+def decided_customers(events: SubscriptionEvents, clock: Clock, as_of: int) -> NDArray[np.int64]:
+    """Numbers of the customers with a cancellation scheduled and not carried out at a cutoff.
 
-    The last status in the order of events counts. A revocation makes live only what was activated,
-    so it says nothing until an activation is seen as well.
+    Sorted; by the rows visible at ``as_of``. Some have another subscription that is live.
     """
-    starts = np.isin(events.kind, kind_codes(*LIVE_KINDS))
-    status = seen.last(starts | np.isin(events.kind, kind_codes(*STOP_KINDS)))
-    activation = seen.last(np.isin(events.kind, kind_codes("activated", "reactivated")))
-    return taken(starts, status, empty=False) & (activation >= 0)
+    subscription, first = np.unique(events.subscription, return_index=True)
+    seen_from = clock.period_of(events.available_us)
+    state = events.at(seen_from, subscription, np.full_like(subscription, as_of))
+    return np.unique(events.customer[first[state.leaving]])
 
 
 def last_plans(events: SubscriptionEvents, customers: int) -> NDArray[np.object_]:
     """Newest plan of each customer number, shape (customers,); None where there is none."""
-    rows = np.flatnonzero(events.plan != UNKNOWN)
+    plan = events.rows["plan"]  # also that of a stop: it is what has ended
+    rows = np.flatnonzero(plan != NOTHING)
     rows = rows[np.argsort(events.event_us[rows], kind="stable")]
     plans = np.full(customers, None, dtype=object)
     # Of several assignments to one place the last one stays.
-    plans[events.customer[rows]] = events.plans[events.plan[rows]]
+    plans[events.customer[rows]] = events.plans[plan[rows]]
     return plans
 
 
@@ -270,23 +161,19 @@ def contract_spells(
     (``contact_us``, first contact of each customer number): the decision had been made, and
     whether it would have been undone had nobody acted is not known.
     """
-    # Each row sees those up to itself: the state after every event.
-    place = np.arange(events.kind.size)
-    seen = AsOf.of(events.subscription, place, events.subscription, place)
-    live = live_subscriptions(events, seen)
-    before = np.zeros_like(live)
-    before[1:] = live[:-1] & (events.subscription[1:] == events.subscription[:-1])
+    live = events.after_each().live
+    before = events.before(live)
     # A start opens a live span, a stop closes one; repetitions change nothing.
     rows = np.flatnonzero(live != before)
     step = np.where(live[rows], 1, -1)
-    # At the same instant starts come before stops: moving to another plan is no churn.
+    # At the same instant starts come before stops: moving to another plan is not churn.
     order = np.lexsort((-step, events.event_us[rows], events.customer[rows]))
     rows, step = rows[order], step[order]
     customer = events.customer[rows]
     total = np.concatenate([[0], np.cumsum(step)])
     before_customer = total[np.searchsorted(customer, customer)]
     stopped = np.where(events.involuntary[rows], INVOLUNTARY, VOLUNTARY)
-    cause = np.where(events.kind[rows] == KINDS.index("ended"), ENDED, stopped)
+    cause = np.where(is_kind(events.rows["kind"][rows], "ended"), ENDED, stopped)
     count = total[1:] - before_customer
     return _spells(customer, events.event_us[rows], count, cause, undo_us, contact_us)
 

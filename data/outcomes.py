@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from data.asof import NEVER, taken
+from data.asof import NEVER, customer_numbers, taken
 from data.clock import MICROSECONDS_PER_DAY
-from data.lifetimes import ENDED, INVOLUNTARY, STAYED, VOLUNTARY, customer_numbers
+from data.lifetimes import ENDED, INVOLUNTARY, STAYED, VOLUNTARY
 from data.population_settings import OutcomeTerms
 from data.visibility import contacts, visible
 

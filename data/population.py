@@ -12,40 +12,32 @@ import pyarrow.compute as pc
 from data.asof import NEVER
 from data.clock import MICROSECONDS_PER_DAY
 from data.contracts import CAUSES, INSTANT
+from data.cutoffs import Coverage, CutoffRange, choose_as_of, choose_cutoffs, log_coverage
 from data.errors import BadInputError
 from data.lifetimes import (
     INVOLUNTARY,
-    KINDS,
-    LIVE_KINDS,
-    STOP_KINDS,
     VOLUNTARY,
-    LiveSpans,
     Spells,
     contract_spans,
     contract_spells,
+    decided_customers,
     inactivity_spans,
     inactivity_spells,
     last_plans,
-    read_subscriptions,
     read_use_periods,
 )
 from data.outcomes import OutcomeSettings, first_contacts, observe_outcomes
 from data.population_settings import PopulationTerms
 from data.snapshots import (
-    Coverage,
-    CutoffRange,
-    choose_as_of,
-    choose_cutoffs,
     contract_snapshots,
     later_mrr,
-    log_coverage,
     payment_revenue,
     snapshot_cells,
     snapshot_table,
     thinning_phase,
     usage_snapshots,
 )
-from data.visibility import visible
+from data.subscriptions import read_subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,6 +83,9 @@ class Population:
         both null while live).
     cutoffs, coverage
         Which cutoffs are looked at, in which stretch of time.
+    already_decided
+        Customers with a cancellation scheduled and not carried out at the newest cutoff who are
+        not in its snapshots.
     """
 
     snapshots: pa.Table
@@ -98,6 +93,7 @@ class Population:
     lifetimes: pa.Table
     cutoffs: CutoffRange
     coverage: Coverage
+    already_decided: int
 
 
 def observe_population(
@@ -120,15 +116,17 @@ def observe_population(
         If the log that tells who left is absent, the history is too short, nobody is a customer at
         the newest cutoff, or nobody ever left.
     """
-    teller = "subscriptions" if settings.rule == "contract" else "usage"
-    if teller not in tables:
+    outcome_log = "subscriptions" if settings.rule == "contract" else "usage"
+    if outcome_log not in tables:
         raise BadInputError(
-            f"snapshot.rule is {settings.rule}, which reads who left from the {teller} log, but "
-            f"there is no {teller} log: bring it, or choose the other rule."
+            f"snapshot.rule is {settings.rule}, which reads who left from the {outcome_log} log, "
+            f"but there is no {outcome_log} log: bring it, or choose the other rule."
         )
     logs = {name: table for name, table in tables.items() if name != "customers"}
     everything = log_coverage(logs, engine)
-    as_of = choose_as_of(everything, clock, settings.as_of, teller, settings.outcome.lateness_days)
+    as_of = choose_as_of(
+        everything, clock, settings.as_of, outcome_log, settings.outcome.lateness_days
+    )
     until = clock.cutoff_us(as_of)
     coverage = log_coverage(logs, engine, until)
     cutoffs = choose_cutoffs(coverage, clock, as_of, settings.history_periods, settings.thin_every)
@@ -138,10 +136,9 @@ def observe_population(
     contacts = np.full(len(names), NEVER)
     if "interventions" in tables:
         contacts = first_contacts(tables["interventions"], names, until, engine)
-    read = _read_contracts if settings.rule == "contract" else _read_usage
-    cells, spells, plans = read(
-        tables, customers, cutoffs, phase, contacts, clock, settings, engine
-    )
+    look = _Look(tables, customers, cutoffs, phase, contacts, clock, settings, engine)
+    found = look.at_contracts() if settings.rule == "contract" else look.at_usage()
+    cells, spells = found.cells, found.spells
     _check_somebody(cells, spells, cutoffs, clock, settings)
     snapshots = snapshot_table(cells, customers, clock, cutoffs.as_of)
     outcomes = observe_outcomes(
@@ -154,14 +151,16 @@ def observe_population(
         settings.outcome,
     )
     last = clock.label(settings.outcome.horizons[-1])
-    outcomes[f"mrr_{last}"] = _of_those_who_stayed(cells["mrr_later"], outcomes[f"outcome_{last}"])
+    outcomes[f"mrr_{last}"] = _mrr_if_stayed(cells["mrr_later"], outcomes[f"outcome_{last}"])
     keys = snapshots.select(["customer_id", "cutoff"])
     outcome_table = pa.table({name: keys[name] for name in keys.column_names} | outcomes)
-    lifetimes = _lifetime_table(spells, names, plans)
-    return Population(snapshots, outcome_table, lifetimes, cutoffs, coverage)
+    lifetimes = _lifetime_table(spells, names, found.plans)
+    now = cells.loc[cells["cutoff"] == cutoffs.as_of, "customer"].to_numpy()
+    decided = np.setdiff1d(found.decided, now).size
+    return Population(snapshots, outcome_table, lifetimes, cutoffs, coverage, decided)
 
 
-def lifetimes_whoever_was_contacted(
+def lifetimes_ignoring_contacts(
     tables: Mapping[str, Any],
     clock: Clock,
     settings: PopulationSettings,
@@ -171,7 +170,7 @@ def lifetimes_whoever_was_contacted(
     """True lifetimes as of a cutoff in which a return undoes a churn after a contact as well.
 
     ``Population.lifetimes`` do not let a contact undo a churn, as outcomes are those if nobody
-    acts. Whoever compares the contacted with others must treat them alike.
+    acts. To compare the contacted with others, both must be treated alike.
 
     Parameters
     ----------
@@ -194,31 +193,8 @@ def lifetimes_whoever_was_contacted(
     return _lifetime_table(spells, names, np.full(len(names), None, dtype=object))
 
 
-def already_decided(subscriptions: Any, until_us: int, engine: Engine) -> set[str]:
-    """Customers with a cancellation scheduled and not yet carried out, by the rows visible then.
-
-    Parameters
-    ----------
-    subscriptions
-        Clean subscriptions as a lazy Ibis table.
-    until_us
-        The cutoff, microseconds.
-    engine
-        Runs the query.
-    """
-    log = visible(subscriptions, until_us, engine)
-    log = log.filter(log.kind.isin([*LIVE_KINDS, *STOP_KINDS]))
-    log = log.select("customer_id", "subscription_id", "event_at", "kind", "event_id")
-    rows = engine.to_arrow(log).to_pandas()
-    rows["code"] = rows["kind"].map(KINDS.index)
-    last = rows.sort_values(["event_at", "code", "event_id"]).drop_duplicates(
-        ["customer_id", "subscription_id"], keep="last"
-    )
-    return set(last.loc[last["kind"] == "cancel_scheduled", "customer_id"])
-
-
-def _of_those_who_stayed(mrr: pd.Series, outcome: pa.Array) -> pa.Array:
-    """MRR (n,) at the end of a horizon, null but for who is known to have stayed until then."""
+def _mrr_if_stayed(mrr: pd.Series, outcome: pa.Array) -> pa.Array:
+    """MRR (n,) at the end of a horizon of those known to have stayed until then, else null."""
     known = pc.fill_null(pc.equal(outcome, "stayed"), fill_value=False)
     return pc.if_else(known, pa.array(mrr, pa.int64(), from_pandas=True), None)
 
@@ -239,53 +215,69 @@ def _lifetime_table(
     )
 
 
-def _read_contracts(
-    tables: Mapping[str, Any],
-    customers: pd.DataFrame,
-    cutoffs: CutoffRange,
-    phase: NDArray[np.int64],
-    contacts: NDArray[np.int64],
-    clock: Clock,
-    settings: PopulationSettings,
-    engine: Engine,
-) -> tuple[pd.DataFrame, Spells, NDArray[np.object_]]:
-    names = customers["customer_id"].to_numpy(dtype=object)
-    until = clock.cutoff_us(cutoffs.as_of)
-    events = read_subscriptions(tables["subscriptions"], names, until, engine)
-    spans = contract_spans(events, clock, cutoffs.as_of)
-    cells = contract_snapshots(events, spans, snapshot_cells(spans, cutoffs, phase), clock)
-    horizon = settings.outcome.horizons[-1]
-    later = later_mrr(events, spans, cutoffs, phase, horizon, clock)
-    cells = cells.merge(later, how="left", on=["customer", "cutoff"])
-    undo_us = settings.outcome.undo_days * MICROSECONDS_PER_DAY
-    return cells, contract_spells(events, undo_us, contacts), last_plans(events, len(names))
+@dataclass(frozen=True)
+class _Found:
+    """Cells that are looked at, and of everybody: true lifetimes, last plans, who has decided."""
+
+    cells: pd.DataFrame
+    spells: Spells
+    plans: NDArray[np.object_]
+    decided: NDArray[np.int64]
 
 
-def _read_usage(
-    tables: Mapping[str, Any],
-    customers: pd.DataFrame,
-    cutoffs: CutoffRange,
-    phase: NDArray[np.int64],
-    contacts: NDArray[np.int64],
-    clock: Clock,
-    settings: PopulationSettings,
-    engine: Engine,
-) -> tuple[pd.DataFrame, Spells, NDArray[np.object_]]:
-    names = customers["customer_id"].to_numpy(dtype=object)
-    until = clock.cutoff_us(cutoffs.as_of)
-    use = read_use_periods(tables["usage"], names, clock, until, engine)
-    spans: LiveSpans = inactivity_spans(use, settings.silent_periods, cutoffs.as_of)
-    span, cutoff = snapshot_cells(spans, cutoffs, phase)
-    revenue = np.zeros(len(span), dtype=np.int64)
-    if "payments" in tables:
-        cells = (spans.customer[span], cutoff)
-        revenue = payment_revenue(tables["payments"], names, cells, clock, engine)
-    signed_up = np.asarray(customers["signed_up_at"].astype("int64"), dtype=np.int64)
-    described = usage_snapshots(spans, (span, cutoff), revenue, signed_up)
-    # Revenue read from payments goes up and down with the billing dates: no sign of contraction.
-    described = described.assign(mrr_later=np.nan)
-    spells = inactivity_spells(use, settings.silent_periods, cutoffs.as_of, clock)
-    return described, spells, np.full(len(names), None, dtype=object)
+@dataclass(frozen=True)
+class _Look:
+    """A look at the logs up to the newest cutoff, by either rule."""
+
+    tables: Mapping[str, Any]
+    customers: pd.DataFrame
+    cutoffs: CutoffRange
+    phase: NDArray[np.int64]
+    contacts: NDArray[np.int64]
+    clock: Clock
+    settings: PopulationSettings
+    engine: Engine
+
+    @property
+    def names(self) -> NDArray[np.object_]:
+        return self.customers["customer_id"].to_numpy(dtype=object)
+
+    def at_contracts(self) -> _Found:
+        clock, cutoffs, outcome = self.clock, self.cutoffs, self.settings.outcome
+        until = clock.cutoff_us(cutoffs.as_of)
+        events = read_subscriptions(self.tables["subscriptions"], self.names, until, self.engine)
+        spans = contract_spans(events, clock, cutoffs.as_of)
+        cells = snapshot_cells(spans, cutoffs, self.phase)
+        described = contract_snapshots(events, spans, cells, clock)
+        later = later_mrr(events, spans, cutoffs, self.phase, outcome.horizons[-1], clock)
+        return _Found(
+            described.merge(later, how="left", on=["customer", "cutoff"]),
+            contract_spells(events, outcome.undo_days * MICROSECONDS_PER_DAY, self.contacts),
+            last_plans(events, len(self.names)),
+            decided_customers(events, clock, cutoffs.as_of),
+        )
+
+    def at_usage(self) -> _Found:
+        clock, cutoffs, silent = self.clock, self.cutoffs, self.settings.silent_periods
+        until = clock.cutoff_us(cutoffs.as_of)
+        use = read_use_periods(self.tables["usage"], self.names, clock, until, self.engine)
+        spans = inactivity_spans(use, silent, cutoffs.as_of)
+        span, cutoff = snapshot_cells(spans, cutoffs, self.phase)
+        revenue = np.zeros(len(span), dtype=np.int64)
+        if "payments" in self.tables:
+            cells = (spans.customer[span], cutoff)
+            payments = self.tables["payments"]
+            revenue = payment_revenue(payments, self.names, cells, clock, self.engine)
+        signed_up = np.asarray(self.customers["signed_up_at"].astype("int64"), dtype=np.int64)
+        described = usage_snapshots(spans, (span, cutoff), revenue, signed_up)
+        return _Found(
+            # Revenue read from payments goes up and down with the billing dates: no sign of
+            # contraction.
+            described.assign(mrr_later=np.nan),
+            inactivity_spells(use, silent, cutoffs.as_of, clock),
+            np.full(len(self.names), None, dtype=object),
+            np.array([], dtype=np.int64),
+        )
 
 
 def _check_somebody(
@@ -301,7 +293,7 @@ def _check_somebody(
             f"Nobody is a customer on {clock.cutoff_at(cutoffs.as_of).date()}, the newest cutoff, "
             f"by the {log} log: check that the log is complete, or set snapshot.as_of earlier."
         )
-    # A contract that ran out is no churn.
+    # A contract that ran out is not churn.
     if not np.isin(spells.cause, (VOLUNTARY, INVOLUNTARY)).any():
         advice = {
             "contract": "check that it holds the cancellations of past customers (kinds "

@@ -2,169 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from data.asof import AsOf, packed, taken
-from data.clock import MICROSECONDS_PER_DAY
+from data.asof import NOTHING, AsOf, Parts, customer_numbers, packed, taken
 from data.contracts import INSTANT
-from data.errors import BadInputError
 from data.hashing import stable_hash
-from data.lifetimes import STOP_KINDS, UNKNOWN, customer_numbers, kind_codes
-from data.visibility import visible
+from data.subscriptions import ACTIVATIONS, Accounts, is_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from data.clock import Clock
+    from data.cutoffs import CutoffRange
     from data.engine import Engine
-    from data.lifetimes import LiveSpans, SubscriptionEvents
+    from data.lifetimes import LiveSpans
+    from data.subscriptions import SubscriptionEvents
 
 DAYS_PER_MONTH = 365.25 / 12
 # Without a contract, revenue is read from the payments of this many periods.
 REVENUE_PERIODS = 13
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """What stretch of time the logs cover.
-
-    Parameters
-    ----------
-    first_event_us
-        Oldest ``event_at`` of any log, microseconds.
-    newest_us
-        Newest ``available_at`` of each log, microseconds.
-    """
-
-    first_event_us: int
-    newest_us: dict[str, int]
-
-    def newest_cutoff(self, clock: Clock) -> int:
-        """Newest cutoff that the logs cover.
-
-        A period counts as covered when some log reaches into its last day: an export taken on
-        Monday morning holds no row at exactly 00:00.
-        """
-        return clock.last_cutoff(max(self.newest_us.values()) + MICROSECONDS_PER_DAY)
-
-
-def log_coverage(logs: Mapping[str, Any], engine: Engine, until_us: int | None = None) -> Coverage:
-    """Measure the stretch of time that clean logs cover.
-
-    Parameters
-    ----------
-    logs
-        Name of each log and its lazy Ibis table.
-    engine
-        Runs the queries.
-    until_us
-        Rows that became available after this instant are left out.
-    """
-    first, newest = [], {}
-    for name, table in sorted(logs.items()):
-        log = table if until_us is None else visible(table, until_us, engine)
-        bounds = log.agg(
-            first=engine.microseconds(log.event_at).min(),
-            newest=engine.microseconds(log.available_at).max(),
-        )
-        (found,) = engine.to_arrow(bounds).to_pylist()
-        if found["newest"] is not None:
-            first.append(found["first"])
-            newest[name] = found["newest"]
-    return Coverage(min(first, default=until_us or 0), newest)
-
-
-@dataclass(frozen=True)
-class CutoffRange:
-    """Which cutoffs are looked at.
-
-    Parameters
-    ----------
-    first, as_of
-        First and newest cutoff number, both included.
-    thin_every
-        Before ``as_of`` a customer is looked at every so many cutoffs.
-    """
-
-    first: int
-    as_of: int
-    thin_every: int
-
-
-def choose_as_of(
-    coverage: Coverage, clock: Clock, as_of: int | None, teller: str, lateness_days: int
-) -> int:
-    """Choose the newest cutoff: the one asked for, else the newest that the logs cover.
-
-    Parameters
-    ----------
-    coverage, clock
-        What the logs cover, and the clock.
-    as_of
-        The cutoff asked for, or None.
-    teller
-        The log that tells who left. Where it ends long before or after the others, nobody can say
-        who stayed in between.
-    lateness_days
-        Longest delay of a row; this and one period is how far the logs may end apart.
-
-    Raises
-    ------
-    BadInputError
-        If ``as_of`` lies after the last row, or the logs end too far apart to choose for the user.
-    """
-    newest = coverage.newest_cutoff(clock)
-    if as_of is not None:
-        if as_of > newest:
-            raise BadInputError(
-                f"snapshot.as_of is {clock.cutoff_at(as_of).date()}, but the logs reach only to "
-                f"the cutoff of {clock.cutoff_at(newest).date()}: bring newer rows or choose that "
-                "date."
-            )
-        return as_of
-    latest = max(coverage.newest_us, key=lambda name: coverage.newest_us[name])
-    there, ahead = coverage.newest_us[teller], coverage.newest_us[latest]
-    if ahead - there > lateness_days * MICROSECONDS_PER_DAY + clock.period_us:
-        raise BadInputError(
-            f"The {teller} log, which tells who left, ends on {clock.instant(there).date()}, but "
-            f"the {latest} log on {clock.instant(ahead).date()}: bring the missing rows, take out "
-            "rows of the future, or set snapshot.as_of to the cutoff up to which both are "
-            "complete."
-        )
-    return newest
-
-
-def choose_cutoffs(
-    coverage: Coverage,
-    clock: Clock,
-    as_of: int,
-    history_periods: int,
-    thin_every: int,
-) -> CutoffRange:
-    """Place the cutoffs between the start of the logs and ``as_of``.
-
-    Raises
-    ------
-    BadInputError
-        If the history is shorter than ``history_periods``.
-    """
-    begin = clock.period_of(coverage.first_event_us)
-    first = begin + history_periods
-    if first >= as_of:
-        there = max(0, as_of - begin)
-        raise BadInputError(
-            f"The logs cover {there} periods up to {clock.cutoff_at(as_of).date()}, fewer "
-            f"than the {history_periods + 1} that snapshot.history_periods = {history_periods} "
-            "asks for: bring a longer history or lower it (and featurize.windows)."
-        )
-    return CutoffRange(first, as_of, thin_every)
 
 
 def snapshot_cells(
@@ -228,74 +89,54 @@ def contract_snapshots(
     DataFrame
         One row per (customer, cutoff), sorted: ``mrr`` summed over live subscriptions (minor
         units), ``paused`` when all are, ``plan`` and ``billing_interval`` of the one with the
-        largest MRR, ``renews_us`` the first to come, ``activated_us`` the customer's first one.
+        largest MRR, ``renews_us`` the first to come (what renews at the cutoff included),
+        ``activated_us`` the customer's first one.
     """
+    keys, account = _accounts(events, spans, cells, clock)
+    renews_us = account.renews_us
+    return keys.assign(
+        mrr=account.mrr,
+        paused=account.paused,
+        plan=_named(account.of_main(account.state.known("plan")), events.plans),
+        billing_interval=_named(account.of_main(account.state.known("interval")), events.intervals),
+        renews_us=pd.array(renews_us, dtype="Int64"),
+        activated_us=_first_activation(events, keys, clock),
+    ).assign(renews_us=lambda frame: frame["renews_us"].where(renews_us != NOTHING))
+
+
+def _accounts(
+    events: SubscriptionEvents,
+    spans: LiveSpans,
+    cells: tuple[NDArray[np.int64], NDArray[np.int64]],
+    clock: Clock,
+) -> tuple[pd.DataFrame, Accounts]:
+    """Customers and cutoffs of cells, sorted and each once, and the accounts there."""
     span, cutoff = cells
-    subscription, customer = spans.entity[span], spans.customer[span]
-    seen_from = clock.period_of(events.available_us)
-    seen = AsOf.of(events.subscription, seen_from, subscription, cutoff)
-
-    def last(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Newest visible chosen row of the subscription of each cell, or -1."""
-        return seen.last(chosen)
-
-    stops = np.isin(events.kind, kind_codes(*STOP_KINDS))
-
-    def value(column: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Newest visible value; that of a stop row holds for what has ended."""
-        return np.append(column, UNKNOWN)[last((column != UNKNOWN) & ~stops)]
-
-    pause = last(np.isin(events.kind, kind_codes("paused", "resumed", "activated", "reactivated")))
-    frame = pd.DataFrame(
-        {
-            "customer": customer,
-            "cutoff": cutoff,
-            "subscription": subscription,
-            "mrr": np.maximum(value(events.mrr), 0),
-            "paused": np.append(events.kind, UNKNOWN)[pause] == kind_codes("paused")[0],
-            "plan": value(events.plan),
-            "billing_interval": value(events.billing_interval),
-            "renews_us": value(events.renews_us),
-        }
-    ).sort_values(
-        ["customer", "cutoff", "mrr", "subscription"], ascending=[True, True, False, True]
-    )
-    # A term that is over says nothing of the next renewal; UNKNOWN is over as well.
-    ahead = frame["renews_us"] > clock.cutoff_us(frame["cutoff"].to_numpy())
-    frame["renews_us"] = frame["renews_us"].where(ahead)
-    result = frame.groupby(["customer", "cutoff"], sort=True, as_index=False).agg(
-        mrr=("mrr", "sum"),
-        paused=("paused", "min"),
-        plan=("plan", "first"),
-        billing_interval=("billing_interval", "first"),
-        renews_us=("renews_us", "min"),
-    )
-    result["renews_us"] = result["renews_us"].astype("Int64")
-    result["plan"] = _or_none(events.plans)[result["plan"].to_numpy()]
-    intervals = _or_none(events.billing_intervals)
-    result["billing_interval"] = intervals[result["billing_interval"].to_numpy()]
-    result["activated_us"] = _first_activation(events, result, clock)
-    return result
+    order = np.lexsort((spans.entity[span], cutoff, spans.customer[span]))
+    span, cutoff = span[order], cutoff[order]
+    keys = pd.DataFrame({"customer": spans.customer[span], "cutoff": cutoff})
+    new = ~keys.duplicated().to_numpy(dtype=bool)
+    parts = Parts(np.cumsum(new) - 1, int(new.sum()))
+    state = events.at(clock.period_of(events.available_us), spans.entity[span], cutoff)
+    return keys[new].reset_index(drop=True), Accounts(state, parts, clock.cutoff_us(cutoff))
 
 
-def _or_none(names: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Names by position, with None at UNKNOWN, the last position."""
-    return np.concatenate([names, np.array([None], dtype=object)])
+def _named(code: NDArray[np.int64], names: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Names by position, None where there is none."""
+    return taken(names, np.maximum(code, -1), None)
 
 
 def _first_activation(
     events: SubscriptionEvents, cells: pd.DataFrame, clock: Clock
 ) -> NDArray[np.int64]:
     """Oldest visible activation of each cell's customer, microseconds."""
-    rows = np.flatnonzero(np.isin(events.kind, kind_codes("activated", "reactivated")))
+    rows = np.flatnonzero(is_kind(events.rows["kind"], *ACTIVATIONS))
     # The newest in reversed time is the oldest.
     rows = rows[np.lexsort((-events.event_us[rows], events.customer[rows]))]
     seen_from = clock.period_of(events.available_us[rows])
     customer, cutoff = cells["customer"].to_numpy(), cells["cutoff"].to_numpy()
-    found = AsOf.of(events.customer[rows], seen_from, customer, cutoff).last(
-        np.ones(rows.size, dtype=bool)
-    )
-    return taken(events.event_us[rows], found, UNKNOWN)
+    seen = AsOf.of(events.customer[rows], seen_from, customer, cutoff)
+    return taken(events.event_us[rows], seen.last(np.ones(rows.size, dtype=bool)))
 
 
 def later_mrr(
@@ -327,8 +168,8 @@ def later_mrr(
     """
     earlier = replace(spans, first=spans.first - periods, past=spans.past - periods)
     span, cutoff = snapshot_cells(earlier, cutoffs, phase)
-    later = contract_snapshots(events, spans, (span, cutoff + periods), clock)
-    return later[["customer"]].assign(cutoff=later["cutoff"] - periods, mrr_later=later["mrr"])
+    later, account = _accounts(events, spans, (span, cutoff + periods), clock)
+    return later.assign(cutoff=later["cutoff"] - periods, mrr_later=account.mrr)
 
 
 def usage_snapshots(

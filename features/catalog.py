@@ -18,10 +18,10 @@ from data.contracts import TABLES
 from features import (
     breadth,
     engagement,
-    lifecycle,
     onboarding,
     payment_methods,
     payments,
+    renewal,
     support,
 )
 from features.declare import REASON_GROUPS, UNITS, Feature
@@ -43,7 +43,7 @@ FAMILIES: tuple[Family, ...] = (
     support.FAMILY,
     payments.FAMILY,
     payment_methods.FAMILY,
-    lifecycle.FAMILY,
+    renewal.FAMILY,  # all of lifecycle: what lies ahead in a contract is declared last
 )
 INTRODUCTION = """\
 # Features

@@ -128,7 +128,7 @@ class Known:
 
     def days_until(self, instant_us: Integers) -> Numbers:
         """Days from the cutoff to instants; NaN where ``NOTHING``."""
-        return -self.days_since(instant_us)
+        return 0.0 - self.days_since(instant_us)  # never -0.0
 
     def _rolled(self, table: pa.Table) -> Rolled:
         customer = integers(table["customer"])

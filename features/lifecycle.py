@@ -1,4 +1,4 @@
-"""Lifecycle: how long, on what terms, what changed in them, and when they renew."""
+"""Lifecycle: how long, on what terms, and what changed in them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from data.asof import NOTHING
 from data.clock import MICROSECONDS_PER_DAY
 from data.contracts import BILLING_INTERVALS
+from data.subscriptions import ACTIVATIONS, Accounts, Subscriptions, is_kind
 from features.declare import Family
-from features.derive import declare_sums, flag, isin, ratio
-from features.measures import KINDS
+from features.derive import declare_sums, flag, ratio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from data.asof import Flags, Integers
     from features.declare import Numbers
-    from features.known import Entities, Known
+    from features.known import Known
     from features.roll import Rolled
 
 FAMILY = Family("lifecycle", log="subscriptions")
@@ -27,85 +27,25 @@ feature = FAMILY.feature
 WEEK_US = 7 * MICROSECONDS_PER_DAY
 NOT_STARTED = "No start of a paid subscription on record"
 NO_SEATS = "Number of seats not on record"
-NO_DISCOUNT = "No discount on record"
-KIND = {kind: code for code, kind in enumerate(KINDS["subscriptions"])}
 # Days of a billing interval, in the order of their codes; the last stands for an unheard-of one.
 INTERVAL_DAYS = np.array([{"week": 7, "month": 30, "quarter": 91, "year": 365}[name]
                           for name in BILLING_INTERVALS] + [30])  # fmt: skip
 
 
-def _is(rows: Rolled, *kinds: str) -> Flags:
-    return isin(rows["kind"], [KIND[kind] for kind in kinds])
-
-
-@dataclass(frozen=True)
-class Contracts:
-    """Subscriptions of a customer as they stand at the cutoff; arrays of shape (cells,).
-
-    What only one subscription can have is that of the main one: live, with the largest MRR. The
-    renewal is the first one of any that is live; paused means that all that are live are.
-    Instants are in microseconds, money in minor units, ``NOTHING`` where unknown.
-    """
-
-    pairs: Entities
-    live: Flags
-    main: Integers
-    mrr: Integers
-    renews_us: Integers
-    term_started_us: Integers
-    discount_us: Integers
-    interval: Integers
-    paused: Flags
-
-    def of_main(self, values: Integers) -> Integers:
-        """Value of the main subscription, from values of shape (pairs,)."""
-        return _of(self.main, values)
-
-
-def _of(main: Integers, values: Integers) -> Integers:
-    if not values.size:
-        return np.full(main.size, NOTHING, dtype=np.int64)
-    return np.where(main >= 0, values[main], NOTHING)
-
-
-def _live(rows: Rolled, ago: int = 0) -> Flags:
-    """Activated, and neither ended, cancelled nor scheduled to be, as of ``ago`` periods back."""
-    standing = _is(rows, "activated", "reactivated", "cancel_revoked")
-    status = rows.last(standing | _is(rows, "cancel_scheduled", "cancelled", "ended"), ago)
-    live: Flags = rows.at(status, standing.astype(np.int64), 0) == 1
-    return live
-
-
-def contracts(known: Known) -> Contracts:
-    """State of the subscriptions, from their rows visible at the cutoff in the order of events."""
+def contracts(known: Known) -> Accounts:
+    """Accounts at the cutoff, by the subscriptions as they are known there."""
     pairs = known.entities("subscriptions")
-    rows = pairs.rows
-    live, mrr = _live(rows), np.maximum(rows.known("mrr"), 0)
-    main = pairs.main(mrr, live)
-    stopped = _is(rows, "paused")
-    pause = rows.last(stopped | _is(rows, "resumed", "activated", "reactivated"))
-    running = live & (rows.at(pause, stopped.astype(np.int64), 0) == 0)
-    renews = rows.known("renews_us")
-    term = rows.last(_is(rows, "activated", "renewed", "reactivated", "interval_changed"))
-    return Contracts(
-        pairs=pairs,
-        live=live,
-        main=main,
-        mrr=pairs.total(mrr, live).astype(np.int64),
-        renews_us=pairs.smallest(renews, live & (renews != NOTHING)),
-        term_started_us=_of(main, rows.at(term, "event_us")),
-        discount_us=_of(main, rows.known("discount_us")),
-        interval=_of(main, rows.known("interval")),
-        paused=(pairs.count(running) == 0) & (main >= 0),
-    )
+    state = Subscriptions(pairs.rows.columns, pairs.rows.as_of())
+    return Accounts(state, pairs, known.cutoff_us[pairs.cell])
 
 
 def mrr_before(known: Known, ago: int) -> Numbers:
     """MRR ``ago`` periods back, as known now; NaN where no subscription was live then."""
     pairs = known.entities("subscriptions")
-    live = _live(pairs.rows, ago)
-    total = pairs.total(np.maximum(pairs.rows.known("mrr", ago=ago), 0), live)
-    return np.where(pairs.count(live) > 0, total, np.nan)
+    then_us = known.cutoff_us - ago * known.clock.period_us
+    state = Subscriptions(pairs.rows.columns, pairs.rows.as_of(ago))
+    account = Accounts(state, pairs, then_us[pairs.cell])
+    return np.where(account.live > 0, account.mrr, np.nan)
 
 
 @dataclass(frozen=True)
@@ -119,10 +59,11 @@ class Steps:
 
 def steps(known: Known) -> Steps:
     """Ratio of each row's MRR, seats and days of billing interval to those known before; or NaN."""
-    rows = known.entities("subscriptions").rows
-    code = rows["interval"]
+    rows, state = known.entities("subscriptions").rows, known.once(contracts).state
+    code = state.given("interval")
     days = np.where(code == NOTHING, NOTHING, INTERVAL_DAYS[np.clip(code, 0, 4)])
-    return Steps(*(_step(rows, values) for values in (rows["mrr"], rows["seats"], days)))
+    values = (state.given("mrr"), state.given("seats"), days)
+    return Steps(*(_step(rows, column) for column in values))
 
 
 def _step(rows: Rolled, values: Integers) -> Numbers:
@@ -142,6 +83,12 @@ def _step(rows: Rolled, values: Integers) -> Numbers:
     return result
 
 
+def rises(known: Known) -> Flags:
+    """Rows of a change of price after which MRR was higher than known before; shape (rows,)."""
+    priced = known.once(contracts).state.is_kind("price_changed")
+    return priced & (known.once(steps).mrr > 1)
+
+
 def _changes(known: Known, changed: Flags, window: int | None) -> Numbers:
     """Sum over the customer's subscriptions of the rows marked, in the window."""
     pairs = known.entities("subscriptions")
@@ -159,7 +106,7 @@ def _changes(known: Known, changed: Flags, window: int | None) -> Numbers:
 def tenure_weeks(known: Known) -> Numbers:
     """Weeks from the first visible activation to the cutoff; NaN without one."""
     log = known.history("subscriptions")
-    first = log.max(np.where(_is(log, "activated"), -log["event_us"], NOTHING))
+    first = log.max(np.where(is_kind(log["kind"], *ACTIVATIONS), -log["event_us"], NOTHING))
     return np.where(first == NOTHING, np.nan, (known.cutoff_us + first) / WEEK_US)
 
 
@@ -203,7 +150,7 @@ def had_trial(known: Known) -> Numbers:
 def trial_days(known: Known) -> Numbers:
     """Days from the newest start of a trial to its planned end; NaN without a trial."""
     log = known.history("subscriptions")
-    row = log.last(_is(log, "trial_started") & (log["trial_us"] != NOTHING))
+    row = log.last(is_kind(log["kind"], "trial_started") & (log["trial_us"] != NOTHING))
     days = (log.at(row, "trial_us") - log.at(row, "event_us")) / MICROSECONDS_PER_DAY
     return np.where(row >= 0, days, np.nan)
 
@@ -226,16 +173,15 @@ def mrr(known: Known) -> Numbers:
 )  # fmt: skip
 def subscriptions_live(known: Known) -> Numbers:
     """Subscriptions that are live at the cutoff."""
-    state = known.once(contracts)
-    return state.pairs.count(state.live)
+    return known.once(contracts).live.astype(np.float64)
 
 
 def seats_now(known: Known) -> Numbers:
     """Seats over live subscriptions; NaN where unknown."""
-    state = known.once(contracts)
-    seats = state.pairs.rows.known("seats")
-    there = state.live & (seats != NOTHING)
-    return np.where(state.pairs.count(there) > 0, state.pairs.total(seats, there), np.nan)
+    account = known.once(contracts)
+    seats = account.state.known("seats")
+    there = account.state.live & (seats != NOTHING)
+    return np.where(account.parts.count(there) > 0, account.parts.total(seats, there), np.nan)
 
 
 @feature(
@@ -272,7 +218,8 @@ def uses_per_seat(known: Known, w: int) -> Numbers:
 )  # fmt: skip
 def billing_interval_days(known: Known) -> Numbers:
     """Days of the main subscription's billing interval; NaN where unknown."""
-    code = known.once(contracts).interval
+    account = known.once(contracts)
+    code = account.of_main(account.state.known("interval"))
     return np.where(code == NOTHING, np.nan, INTERVAL_DAYS[np.clip(code, 0, 4)])
 
 
@@ -339,13 +286,13 @@ def mrr_change(known: Known, w: int) -> Numbers:
 )  # fmt: skip
 def mrr_against_first(known: Known) -> Numbers:
     """Main subscription's MRR over its first one above 0; NaN without one."""
-    state = known.once(contracts)
-    rows = state.pairs.rows
+    account, rows = known.once(contracts), known.entities("subscriptions").rows
     # The first row by the order of events is the one with the largest negative row number.
-    back = rows.max(np.where(rows["mrr"] > 0, -np.arange(rows.group.size), NOTHING))
+    paid = account.state.given("mrr") > 0
+    back = rows.max(np.where(paid, -np.arange(rows.group.size), NOTHING))
     first = rows.at(np.where(back == NOTHING, -1, -back), "mrr", 0)
-    now = np.maximum(state.of_main(rows.known("mrr")), 0)
-    return np.where(state.main >= 0, ratio(now, np.maximum(state.of_main(first), 0)), np.nan)
+    now = np.maximum(account.of_main(account.state.mrr), 0)
+    return np.where(account.main >= 0, ratio(now, np.maximum(account.of_main(first), 0)), np.nan)
 
 
 @feature(
@@ -355,16 +302,13 @@ def mrr_against_first(known: Known) -> Numbers:
 )  # fmt: skip
 def price_rises(known: Known, w: int) -> Numbers:
     """Price changes after which MRR was higher than known before."""
-    rows = known.entities("subscriptions").rows
-    return _changes(known, _is(rows, "price_changed") & (known.once(steps).mrr > 1), w)
+    return _changes(known, known.once(rises), w)
 
 
 def last_price_rise(known: Known) -> Integers:
     """Row of the main subscription's last rise in price, -1 without one; shape (cells,)."""
-    state = known.once(contracts)
-    rows = state.pairs.rows
-    rise = rows.last(_is(rows, "price_changed") & (known.once(steps).mrr > 1))
-    return np.maximum(state.of_main(rise), -1)
+    rise = known.entities("subscriptions").rows.last(known.once(rises))
+    return np.asarray(np.maximum(known.once(contracts).of_main(rise), -1), dtype=np.int64)
 
 
 @feature(
@@ -398,8 +342,8 @@ def days_since_price_rise(known: Known) -> Numbers:
 )  # fmt: skip
 def downgrades(known: Known, w: int) -> Numbers:
     """Plan changes after which MRR was lower than known before."""
-    rows = known.entities("subscriptions").rows
-    return _changes(known, _is(rows, "plan_changed") & (known.once(steps).mrr < 1), w)
+    moved = known.once(contracts).state.is_kind("plan_changed")
+    return _changes(known, moved & (known.once(steps).mrr < 1), w)
 
 
 @feature(
@@ -409,8 +353,8 @@ def downgrades(known: Known, w: int) -> Numbers:
 )  # fmt: skip
 def upgrades(known: Known, w: int) -> Numbers:
     """Plan changes after which MRR was higher than known before."""
-    rows = known.entities("subscriptions").rows
-    return _changes(known, _is(rows, "plan_changed") & (known.once(steps).mrr > 1), w)
+    moved = known.once(contracts).state.is_kind("plan_changed")
+    return _changes(known, moved & (known.once(steps).mrr > 1), w)
 
 
 @feature(
@@ -442,84 +386,3 @@ def interval_shortened(known: Known, w: int) -> Numbers:
 def days_since_contract_event(known: Known) -> Numbers:
     """Days from the newest visible row of the log to the cutoff; NaN without any."""
     return known.days_since(known.log("subscriptions").max("last_us"))
-
-
-@feature(
-    "days_to_discount_end", "The discount ends in {value} [day/days]",
-    zero="The discount ends today", negative="The discount ended {value} [day/days] ago",
-    missing=NO_DISCOUNT, unit="whole_days", group="price",
-)  # fmt: skip
-def days_to_discount_end(known: Known) -> Numbers:
-    """Days to the end of the discount last known, negative after it; NaN without one."""
-    return known.days_until(known.once(contracts).discount_us)
-
-
-@feature(
-    "discounted_now", "Has a discount now", zero="Has no discount now", unit="flag", empty=0.0,
-    group="price",
-)  # fmt: skip
-def discounted_now(known: Known) -> Numbers:
-    """Whether the discount last known ends after the cutoff."""
-    return flag(known.once(contracts).discount_us > known.cutoff_us)
-
-
-@feature(
-    "discount_ended_<w>", "A discount ended in the last <span>",
-    zero="No discount ended in the last <span>", over="short trend",
-    unit="flag", empty=0.0, group="price",
-)  # fmt: skip
-def discount_ended(known: Known, w: int) -> Numbers:
-    """Whether the discount last known ended in the window."""
-    ends = known.once(contracts).discount_us
-    start = known.cutoff_us - w * known.clock.period_us
-    return flag((ends > start) & (ends <= known.cutoff_us))
-
-
-@feature(
-    "discount_ends_within_<w>", "A discount ends in the next <span>",
-    zero="No discount ends in the next <span>", over="short trend",
-    unit="flag", empty=0.0, group="price",
-)  # fmt: skip
-def discount_ends_within(known: Known, w: int) -> Numbers:
-    """Whether the discount last known ends within the window's length after the cutoff."""
-    ends = known.once(contracts).discount_us
-    stop = known.cutoff_us + w * known.clock.period_us
-    return flag((ends > known.cutoff_us) & (ends <= stop))
-
-
-# When they renew
-
-
-@feature(
-    "days_to_renewal", "The contract renews in {value} [day/days]",
-    zero="The contract renews today", negative="The contract was to renew {value} [day/days] ago",
-    missing="No date of renewal on record", unit="whole_days", group="renewal",
-)  # fmt: skip
-def days_to_renewal(known: Known) -> Numbers:
-    """Days to the first renewal of a live subscription, negative when overdue; NaN if unknown."""
-    return known.days_until(known.once(contracts).renews_us)
-
-
-@feature(
-    "renews_within_<w>", "The contract renews in the next <span>",
-    zero="The contract is not known to renew in the next <span>", over="short trend",
-    unit="flag", empty=0.0, group="renewal",
-)  # fmt: skip
-def renews_within(known: Known, w: int) -> Numbers:
-    """Whether the renewal lies within the window's length after the cutoff."""
-    renews = known.once(contracts).renews_us
-    stop = known.cutoff_us + w * known.clock.period_us
-    return flag((renews > known.cutoff_us) & (renews <= stop))
-
-
-@feature(
-    "term_elapsed", "[All/{value}] of the current term has passed",
-    zero="The current term has just begun",
-    missing="Start or end of the current term not on record", unit="share", group="renewal",
-)  # fmt: skip
-def term_elapsed(known: Known) -> Numbers:
-    """Share of the way from the term's start to the renewal; NaN where either is unknown."""
-    state = known.once(contracts)
-    there = (state.renews_us != NOTHING) & (state.term_started_us != NOTHING)
-    length = np.where(there, state.renews_us - state.term_started_us, 0)
-    return np.clip(ratio(known.cutoff_us - state.term_started_us, length), 0, 1)

@@ -18,7 +18,7 @@ from data.clock import MICROSECONDS_PER_DAY
 from data.contracts import BILLING_INTERVALS, PRIORITIES, TABLES
 from data.engine import bit_or, total
 from data.errors import BadInputError
-from data.lifetimes import KINDS as SUBSCRIPTION_KINDS
+from data.subscriptions import KINDS as SUBSCRIPTION_KINDS
 from data.visibility import uses
 from features.phrases import FRUSTRATION, LEAVING, TOPICS
 

@@ -65,9 +65,9 @@ def days_to_card_expiry(known: Known) -> Numbers:
     empty=0.0, monotone=UP,
 )  # fmt: skip
 def card_expired(known: Known) -> Numbers:
-    """Whether the card on file is dead at the cutoff."""
+    """Whether the card on file died before the cutoff; one that dies at it expires today."""
     dies = known.once(card_dies_us)
-    return flag((dies != NOTHING) & (dies <= known.cutoff_us))
+    return flag((dies != NOTHING) & (dies < known.cutoff_us))
 
 
 @on_file(

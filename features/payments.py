@@ -54,8 +54,8 @@ class Invoices:
         return self.outstanding & (self.failures > 0)
 
     def due_within(self, window_us: int) -> Flags:
-        """Due at the cutoff or in the window before it."""
-        return (self.due_us > self.cutoff_us - window_us) & (self.due_us <= self.cutoff_us)
+        """Fallen due in the window's length before the cutoff; what is due at it lies ahead."""
+        return (self.due_us >= self.cutoff_us - window_us) & (self.due_us < self.cutoff_us)
 
 
 def invoices(known: Known) -> Invoices:
@@ -212,13 +212,13 @@ def dunning_attempt(known: Known) -> Numbers:
 
 @failures(
     "days_to_next_attempt", "The next attempt to collect is in {value} [day/days]",
-    zero="The next attempt to collect is within a day", missing="No attempt to collect lies ahead",
+    zero="The next attempt to collect is today", missing="No attempt to collect lies ahead",
     unit="whole_days",
 )  # fmt: skip
 def days_to_next_attempt(known: Known) -> Numbers:
-    """Days to the first attempt still ahead on an invoice in dunning; NaN without any."""
+    """Days to the first attempt yet to come on an invoice in dunning; NaN without any."""
     state = known.once(invoices)
-    planned = state.in_dunning & (state.next_attempt_us > state.cutoff_us)
+    planned = state.in_dunning & (state.next_attempt_us >= state.cutoff_us)
     return known.days_until(state.pairs.smallest(state.next_attempt_us, planned))
 
 
@@ -278,7 +278,7 @@ def amount_past_due(known: Known) -> Numbers:
 
 @arrears(
     "days_to_next_due", "The next unpaid invoice falls due in {value} [day/days]",
-    zero="An unpaid invoice falls due within a day", missing="No unpaid invoice is yet to fall due",
+    zero="An unpaid invoice falls due today", missing="No unpaid invoice is yet to fall due",
     unit="whole_days",
 )  # fmt: skip
 def days_to_next_due(known: Known) -> Numbers:

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from data.contracts import CAUSES
-from data.population import lifetimes_whoever_was_contacted
+from data.population import lifetimes_ignoring_contacts
 from pipelines.released_lists import cutoff_of, read_records, released
 from pipelines.snapshot import population_settings
 from retention.effect import effects, first_listings
@@ -55,7 +55,7 @@ def look_back(
     passed = [[f for f in folders if cutoff_of(f) + span + follow_up <= now] for span in spans]
     if not passed[0]:
         return (), ()
-    lives = lifetimes_whoever_was_contacted(
+    lives = lifetimes_ignoring_contacts(
         logs, clock, population_settings(params), engine, as_of
     ).to_pandas()
     names = params.labels

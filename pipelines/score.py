@@ -13,9 +13,8 @@ import pandas as pd
 from data.atomic import replaced_folder, write_text
 from data.contracts import CAUSES
 from data.invoices import failed_invoices
-from data.lifetimes import read_subscriptions
 from data.outcomes import contacted_between
-from data.population import already_decided
+from data.subscriptions import read_subscriptions
 from features.declare import REASON_GROUPS
 from models.explain import explain
 from pipelines.engines import chosen_engine
@@ -123,20 +122,15 @@ def recently_contacted(
     return contacted_between(logs["interventions"], after, clock.cutoff_us(as_of), engine)
 
 
-def decided_customers(
-    params: Params, logs: Mapping[str, Any], as_of: int, scored: pd.Series, engine: Engine
-) -> int:
-    """Count the customers who are not scored because they have already decided to leave."""
-    if params.snapshot.rule != "contract":
-        return 0
-    until = params.clock.cutoff_us(as_of)
-    return len(already_decided(logs["subscriptions"], until, engine) - set(scored))
-
-
 def page_extras(
-    params: Params, week: WeeklyList, logs: Mapping[str, Any], as_of: int, engine: Engine
+    params: Params,
+    week: WeeklyList,
+    logs: Mapping[str, Any],
+    as_of: int,
+    engine: Engine,
+    decided: int,
 ) -> PageExtras:
-    """Gather what the page shows beside the list."""
+    """Gather what the page shows beside the list; ``decided`` is the number who are leaving."""
     causes = dict(zip(QUEUE_NAMES, CAUSES, strict=True))
     risks = past_risks(params.ingest.source, week.listed, causes, week.labels[0], PERIODS)
     listed = week.listed["customer_id"].tolist()
@@ -145,7 +139,7 @@ def page_extras(
         details=details(listed, risks, logs, as_of, params.clock, engine),
         realised=realised,
         effects=effects,
-        decided=decided_customers(params, logs, as_of, week.scores["customer_id"], engine),
+        decided=decided,
     )
 
 
@@ -202,9 +196,10 @@ def write(params: Params, week: WeeklyList, extras: PageExtras, churn: Overview)
         write_text(json.dumps(about, indent=2) + "\n", folder / "provenance.json")
 
 
-def provenance(params: Params, model: RiskModel, version: str) -> Provenance:
-    """Where the list comes from, for its readers."""
-    counts = json.loads((REPORTS / "snapshots.json").read_text(encoding="utf-8"))
+def provenance(
+    params: Params, model: RiskModel, version: str, counts: Mapping[str, Any]
+) -> Provenance:
+    """Say where the list comes from; ``counts`` are those of the stage ``snapshot``."""
     return Provenance(
         source=params.ingest.source,
         model_version=version,
@@ -225,6 +220,7 @@ def main() -> None:
     model, version = serving_model(params, params.engine.threads)
     scored = score(model, data, snapshots, horizons)
     lifetimes = pd.read_parquet(SNAPSHOTS / "lifetimes.parquet")
+    counts = json.loads((REPORTS / "snapshots.json").read_text(encoding="utf-8"))
     past = read_past(
         params.ingest.source, cutoff, data.X, data.feature_names, horizons, params.engine.threads
     )
@@ -233,12 +229,12 @@ def main() -> None:
         week = weekly_list(
             scored,
             policy(params, lifetimes, cutoff),
-            provenance(params, model, version),
+            provenance(params, model, version, counts),
             clock,
             recently_contacted(params, logs, as_of, engine),
             past,
         )
-        extras = page_extras(params, week, logs, as_of, engine)
+        extras = page_extras(params, week, logs, as_of, engine, counts["already_decided"])
         churn = churn_overview(params, lifetimes, logs, as_of, engine)
     write(params, week, extras, churn)
     logger.info("%d customers scored, %d listed", len(week.scores), len(week.listed))

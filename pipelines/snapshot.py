@@ -38,6 +38,7 @@ def report(population: Population, clock: Clock, horizons: tuple[int, ...]) -> d
         "first_cutoff": clock.cutoff_at(population.cutoffs.first).date().isoformat(),
         "snapshots": population.snapshots.num_rows,
         "customers_now": pc.sum(population.snapshots["newest"]).as_py(),
+        "already_decided": population.already_decided,
         "outcomes": outcomes,
         "newest_row": {
             name: clock.instant(newest).isoformat()

@@ -17,7 +17,6 @@ import pandas as pd
 from data.asof import last_before, taken
 from data.clock import EPOCH
 from data.contracts import CAUSES
-from data.lifetimes import LIVE_KINDS, STOP_KINDS, UNKNOWN, kind_codes
 from retention.cohorts import cohorts
 from retention.kaplan_meier import MIN_AT_RISK, ages, kaplan_meier, restricted_mean
 from retention.recovery import Recovery, recovery_by_month
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from data.lifetimes import SubscriptionEvents
+    from data.subscriptions import SubscriptionEvents
     from retention.cohorts import Cohort
     from retention.kaplan_meier import Curve
 
@@ -318,36 +317,24 @@ def revenue_steps(events: SubscriptionEvents) -> Revenue:
     A stretch in which a customer has no live subscription keeps the last MRR: whether it was churn
     is for the lifetimes to say, which undo a churn that was taken back.
     """
-    live_after = np.select(
-        [
-            np.isin(events.kind, kind_codes(*LIVE_KINDS)),
-            np.isin(events.kind, kind_codes(*STOP_KINDS)),
-        ],
-        [1, 0],
-        UNKNOWN,
-    )
-    stops = live_after == 0
-    frame = pd.DataFrame(
+    state = events.after_each()
+    live = state.live.astype(np.int64)
+    paid = state.mrr * live
+    steps = pd.DataFrame(
         {
             "customer": events.customer,
-            "subscription": events.subscription,
             "at": events.event_us,
-            "live": pd.Series(live_after).where(live_after != UNKNOWN),
-            # What a stop row says of MRR holds for what has ended.
-            "mrr": pd.Series(events.mrr).where((events.mrr != UNKNOWN) & ~stops),
+            "live": live - events.before(live),
+            "mrr": paid - events.before(paid),
         }
     )
-    state = frame.groupby("subscription")[["live", "mrr"]].ffill().fillna(0).astype("int64")
-    state["mrr"] *= state["live"]
-    before = state.groupby(frame["subscription"]).shift(fill_value=0)
-    steps = pd.concat([frame[["customer", "at"]], state - before], axis=1)
     steps = steps.groupby(["customer", "at"], as_index=False).sum()
     total = steps.groupby("customer")[["live", "mrr"]].cumsum()
-    live = (total["live"] > 0).to_numpy()
+    some_live = (total["live"] > 0).to_numpy()
     return Revenue(
-        steps["customer"].to_numpy(dtype=np.int64)[live],
-        steps["at"].to_numpy(dtype=np.int64)[live],
-        total["mrr"].to_numpy(dtype=np.int64)[live],
+        steps["customer"].to_numpy(dtype=np.int64)[some_live],
+        steps["at"].to_numpy(dtype=np.int64)[some_live],
+        total["mrr"].to_numpy(dtype=np.int64)[some_live],
     )
 
 

@@ -19,9 +19,9 @@ import pytest
 from data.atomic import write_table
 from data.clock import EPOCH, MICROSECONDS_PER_DAY, Clock
 from data.contracts import BILLING_INTERVALS
-from data.lifetimes import read_subscriptions
 from data.outcomes import OutcomeSettings
 from data.population import PopulationSettings, observe_population
+from data.subscriptions import read_subscriptions
 from features.build import build_features
 from features.feature_settings import FeatureSettings
 from retention.overview import revenue_steps
@@ -255,7 +255,7 @@ class Stages:
     revenue: dict[tuple[str, int], int]
 
 
-def stages(log: pa.Table, folder: Path, engine: Engine) -> Stages:
+def stages(log: pa.Table, folder: Path, engine: Engine, payments: pa.Table | None = None) -> Stages:
     """Run the code of the stages; the overview as of the newest cutoff and of some before it."""
     names = sorted(set(log["customer_id"].to_pylist()))
     people = [{"customer_id": name, "signed_up_at": at()} for name in names]
@@ -263,6 +263,9 @@ def stages(log: pa.Table, folder: Path, engine: Engine) -> Stages:
     write_table(contract_table("customers", people), paths["customers"])
     keys = ("customer_id", "event_at", "available_at", "event_id")
     write_table(log.sort_by([(key, "ascending") for key in keys]), paths["subscriptions"])
+    if payments is not None:
+        paths["payments"] = folder / "payments.parquet"
+        write_table(payments, paths["payments"])
     tables = {name: engine.read(path) for name, path in paths.items()}
     snapshots = observe_population(tables, CLOCK, POPULATION, engine).snapshots
     write_table(snapshots, folder / "snapshots.parquet")
@@ -270,7 +273,7 @@ def stages(log: pa.Table, folder: Path, engine: Engine) -> Stages:
         paths, folder / "snapshots.parquet", folder / "features", folder / "periods", engine,
         CLOCK, FeatureSettings((1, 2, 4)),
     )  # fmt: skip
-    revenue = {}
+    revenue: dict[tuple[str, int], int] = {}
     for cutoff in (AS_OF, AS_OF - 7, AS_OF - 16):
         until_us = CLOCK.cutoff_us(cutoff)
         everybody = np.array(names, dtype=object)
@@ -332,9 +335,112 @@ def number(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-@pytest.mark.xfail(strict=True, reason="three modules each say what a subscription is")
 @pytest.mark.parametrize("log", [random_subscriptions, billed_subscriptions])
 def test_snapshots_features_and_overview_agree_in_every_customer(
     log: Any, tmp_path: Path, engine: Engine
 ) -> None:
     assert_agreed(log(), tmp_path, engine)
+
+
+# By hand
+
+
+def event(kind: str, day: float, subscription: str = "s", **values: Any) -> dict[str, Any]:
+    row = {"customer_id": "a", "subscription_id": subscription, "kind": kind, "cause": "voluntary"}
+    return row | {"event_at": at(days=day)} | values
+
+
+# Others, so that somebody has left and the logs reach to the newest cutoff.
+COMPANY = [
+    event("activated", 0, "b-s", customer_id="b", mrr=100),
+    event("cancelled", 60, "b-s", customer_id="b"),
+    event("trial_started", 245, "c-s", customer_id="c"),
+]
+ACTIVATED = event("activated", 0, mrr=4900, plan="pro", billing_interval="month")
+CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
+    "a cancellation that says nothing is paid after it, taken back": (
+        [ACTIVATED, event("cancel_scheduled", 30, mrr=0, plan="none"), event("cancel_revoked", 33)],
+        {"live": 1, "mrr": 4900, "plan": "pro"},
+    ),
+    "an add-on's trial cancelled and taken back, never activated": (
+        [
+            ACTIVATED, event("trial_started", 20, "add-on", mrr=1500),
+            event("cancel_scheduled", 22, "add-on"), event("cancel_revoked", 23, "add-on"),
+        ],
+        {"live": 1, "mrr": 4900, "plan": "pro"},
+    ),
+    "a renewal date that has passed": (
+        [ACTIVATED | {"renews_at": at(days=28)}],
+        {"live": 1, "mrr": 4900, "renews_us": None},
+    ),
+    "of two that pay the same, the first by its id": (
+        [
+            ACTIVATED | {"renews_at": at(days=400)},
+            event("activated", 0, "r", mrr=4900, plan="basic", renews_at=at(days=300)),
+        ],
+        {"live": 2, "mrr": 9800, "plan": "basic", "renews_us": 300},
+    ),
+    "paused when all that are live are": (
+        [
+            ACTIVATED, event("paused", 9), event("activated", 2, "r", mrr=900),
+            event("cancelled", 40, "r", mrr=900),
+        ],
+        {"live": 1, "mrr": 4900, "paused": True},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_subscription_by_hand(case: str, tmp_path: Path, engine: Engine) -> None:
+    rows, expected = CASES[case]
+    log = contract_table("subscriptions", [*rows, *COMPANY])
+    found = accounts(log)["a", CLOCK.cutoff_us(AS_OF)]
+    if expected.get("renews_us"):
+        days_us = int(expected["renews_us"]) * MICROSECONDS_PER_DAY
+        expected = expected | {"renews_us": START_US + days_us}
+    assert {name: found[name] for name in expected} == expected
+    assert_agreed(log, tmp_path, engine)
+
+
+def test_a_source_of_dates_shows_what_is_planned_for_the_day_of_the_list_as_todays(
+    tmp_path: Path, engine: Engine
+) -> None:
+    """Events at 00:00, known the next day; the list's day is a Monday, the cutoff 00:00 of it."""
+    today, yesterday = at(35), at(34, days=6)
+
+    def known_next_day(row: dict[str, Any]) -> dict[str, Any]:
+        return row | {"available_at": row["event_at"] + days(1)}
+
+    subscriptions = [
+        ACTIVATED | {"renews_at": today, "discount_ends_at": today},
+        event("activated", 0, "gone", mrr=100, renews_at=yesterday),
+        *COMPANY,
+    ]
+    rows = {"customer_id": "a", "invoice_id": "i", "amount": 4900}
+    payments = [
+        rows | {"kind": "due", "event_at": at(33), "due_at": at(33)},
+        rows | {"kind": "failed", "event_at": at(33), "next_attempt_at": today},
+        rows | {"kind": "due", "event_at": at(34), "due_at": today, "invoice_id": "next"},
+        rows | {"kind": "method_updated", "event_at": at(1), "method": "card", "invoice_id": None,
+                "amount": None, "card_expires_on": today},
+    ]  # fmt: skip
+    found = stages(
+        contract_table("subscriptions", [known_next_day(row) for row in subscriptions]),
+        tmp_path,
+        engine,
+        contract_table("payments", [known_next_day(row) for row in payments]),
+    )
+    place = [row["customer_id"] == "a" and row["newest"] for row in found.snapshots].index(True)
+    assert found.snapshots[place]["renews_at"] == today
+    row = found.features[place]
+    todays = {
+        "days_to_renewal": 0, "renews_within_4w": 1, "days_to_next_attempt": 0,
+        "no_attempt_planned": 0, "days_to_next_due": 0, "invoices_past_due": 1,
+        "failed_invoice_share_2w": 1, "days_to_discount_end": 0, "discounted_now": 1,
+        "discount_ended_2w": 0, "discount_ends_within_2w": 1, "days_to_card_expiry": 0,
+        "card_expired": 0, "card_expires_within_4w": 1, "card_expires_before_renewal": 1,
+    }  # fmt: skip
+    assert {name: row[name] for name in todays if name in row} == {
+        name: value for name, value in todays.items() if name in row
+    }
+    assert len(todays.keys() & row.keys()) > 10

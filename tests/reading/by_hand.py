@@ -17,9 +17,13 @@ START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)  # a Monday
 WEEK, DAY, MICROSECOND = dt.timedelta(days=7), dt.timedelta(days=1), dt.timedelta(microseconds=1)
 CUTOFFS = [START + k * WEEK for k in range(8)]
 CUSTOMERS = ("a", "b")
-# Of a subscription's events at the same instant, the one that names its final state comes last: as
-# data.lifetimes has it, who signs up and cancels at once has left.
-STATUS_ORDER = ("renewed", "price_changed", "paused", "activated", "cancelled")
+# Of a subscription's events at the same instant, the one that names its final state comes last: a
+# customer who signs up and cancels at once has left.
+STATUS_ORDER = (
+    "trial_started", "renewed", "price_changed", "paused", "activated", "cancel_scheduled",
+    "cancelled", "reactivated", "cancel_revoked",
+)  # fmt: skip
+STARTS, STOPS = ("activated", "reactivated"), ("cancel_scheduled", "cancelled")
 
 
 # Instants at edges (a cutoff, and a microsecond after it) and anywhere between.
@@ -56,6 +60,7 @@ worlds = st.fixed_dictionaries(
             kind=st.sampled_from(TABLES["payments"].kinds),
             amount=counts,
             due_at=maybe(instants),
+            next_attempt_at=maybe(instants),
         ),
         "subscriptions": rows_of(
             subscription_id=st.sampled_from(("s1", "s2")),
@@ -181,12 +186,18 @@ def support_state(world, customer, cutoff) -> dict:
 def payment_state(world, customer, cutoff) -> dict:
     rows = ordered("payments", seen(world["payments"], customer, cutoff))
     past, days_past, amount, dunning = 0, 0.0, 0, False
+    attempts, coming = [], []  # what lies ahead, that of the cutoff's own instant included
     for invoice in by(rows, "invoice_id").values():
         kinds = {row["kind"] for row in invoice}
         if kinds & {"succeeded", "written_off"}:
             continue
         due = last(invoice, "due_at")
         dunning |= "failed" in kinds
+        failures = [row for row in invoice if row["kind"] == "failed"]
+        planned = failures[-1]["next_attempt_at"] if failures else None
+        attempts += [planned] if planned and planned >= cutoff else []
+        owed = failures or due is not None
+        coming += [due] if owed and due and due >= cutoff else []
         if due is not None and due < cutoff:
             past += 1
             days_past = max(days_past, days(cutoff - due))
@@ -196,6 +207,8 @@ def payment_state(world, customer, cutoff) -> dict:
         "days_past_due": days_past,
         "amount_past_due": amount,
         "in_dunning": dunning,
+        "days_to_next_attempt": days(min(attempts) - cutoff) if attempts else math.nan,
+        "days_to_next_due": days(min(coming) - cutoff) if coming else math.nan,
     }
 
 
@@ -206,20 +219,26 @@ def contract_state(world, customer, cutoff) -> dict:
         rows.sort(key=lambda r: (r["event_at"], STATUS_ORDER.index(r["kind"]), r["event_id"]))
         live = {}
         for name, contract in by(rows, "subscription_id").items():
-            moves = [row["kind"] for row in contract if row["kind"] in ("activated", "cancelled")]
-            if moves and moves[-1] == "activated":
-                live[name] = contract
+            started = standing = False
+            for kind in (row["kind"] for row in contract):
+                started |= kind in STARTS
+                if kind in STOPS:
+                    standing = False
+                elif kind in (*STARTS, "cancel_revoked"):
+                    standing = started  # a revocation makes live only what was activated
+            if standing:  # what a stop says holds for what has ended
+                live[name] = [row for row in contract if row["kind"] not in STOPS]
         return live
 
     now = live_at(cutoff)
     mrr = sum(last(contract, "mrr") or 0 for contract in now.values())
     before = live_at(cutoff - 2 * WEEK)
     old = sum(last(contract, "mrr") or 0 for contract in before.values())
-    renewals = [r for c in now.values() if (r := last(c, "renews_at")) is not None]
+    renewals = [r for c in now.values() if (r := last(c, "renews_at")) and r >= cutoff]
     activations = [
         row["event_at"]
         for row in seen(world["subscriptions"], customer, cutoff)
-        if row["kind"] == "activated"
+        if row["kind"] in STARTS
     ]
     return {
         "mrr": mrr,

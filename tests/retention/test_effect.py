@@ -11,15 +11,13 @@ import pandas as pd
 import pytest
 
 from data.clock import Clock
+from data.lifetimes import decided_customers
 from data.open_engine import open_engine
 from data.outcomes import OutcomeSettings
-from data.population import (
-    PopulationSettings,
-    already_decided,
-    lifetimes_whoever_was_contacted,
-)
+from data.population import PopulationSettings, lifetimes_ignoring_contacts
 from data.sources.simulated.world import simulate
 from data.sources.simulated.world_settings import WorldSettings
+from data.subscriptions import read_subscriptions
 from retention.effect import Effect, effects, first_listings, newcombe
 from retention.ranking import LISTED, WITHHELD, is_withheld
 from retention.realised import happened, realised
@@ -208,7 +206,7 @@ def test_the_worlds_own_programme_is_measured_as_its_true_effect(world: Path) ->
     with open_engine() as engine:
         logs = {name: engine.read(world / f"raw/{name}.parquet") for name in tables}
         end = CLOCK.cutoff_on(dt.date(2022, 1, 3)) + 90
-        lives = lifetimes_whoever_was_contacted(logs, CLOCK, POPULATION, engine, end).to_pandas()
+        lives = lifetimes_ignoring_contacts(logs, CLOCK, POPULATION, engine, end).to_pandas()
     programme = pd.read_parquet(world / "raw/interventions.parquet")
     assigned = programme[programme["kind"] == "assigned"].rename(columns={"list_cutoff": "cutoff"})
     last = pd.Timestamp(CLOCK.cutoff_at(end)) - 8 * WEEK
@@ -254,7 +252,7 @@ def test_a_return_undoes_a_churn_for_the_contacted_as_well(tmp_path: Path) -> No
         logs = visible_logs(
             tmp_path, engine, customers=CUSTOMERS, subscriptions=SUBSCRIPTIONS, interventions=called
         )
-        lives = lifetimes_whoever_was_contacted(logs, CLOCK, POPULATION, engine, end).to_pandas()
+        lives = lifetimes_ignoring_contacts(logs, CLOCK, POPULATION, engine, end).to_pandas()
     stopped = lives.set_index("customer_id")["stopped_at"]
     assert stopped.isna().to_dict() == {"back": True, "gone": False, "late": True, "two": True}
     assert stopped["gone"] == at(10)
@@ -270,17 +268,19 @@ def test_lifetimes_without_contracts_end_with_silence(tmp_path: Path) -> None:
     settings = dataclasses.replace(POPULATION, rule="inactivity")
     with open_engine() as engine:
         logs = visible_logs(tmp_path, engine, customers=CUSTOMERS, usage=use)
-        lives = lifetimes_whoever_was_contacted(logs, CLOCK, settings, engine, end).to_pandas()
+        lives = lifetimes_ignoring_contacts(logs, CLOCK, settings, engine, end).to_pandas()
     stopped = lives.set_index("customer_id")["stopped_at"]
     assert pd.isna(stopped["back"])
     assert stopped["gone"] == at(5 + 4)
 
 
 def test_who_has_decided_is_read_from_what_is_visible(tmp_path: Path) -> None:
+    names = np.array(sorted({row["customer_id"] for row in SUBSCRIPTIONS}), dtype=object)
+    decided = {}
     with open_engine() as engine:
         log = visible_logs(tmp_path, engine, subscriptions=SUBSCRIPTIONS)["subscriptions"]
-        decided = {
-            weeks: already_decided(log, CLOCK.cutoff_us(CLOCK.cutoff_on(at(weeks).date())), engine)
-            for weeks in (9, 10, 20, 21)
-        }
+        for weeks in (9, 10, 20, 21):
+            cutoff = CLOCK.cutoff_on(at(weeks).date())
+            events = read_subscriptions(log, names, CLOCK.cutoff_us(cutoff), engine)
+            decided[weeks] = set(names[decided_customers(events, CLOCK, cutoff)])
     assert decided == {9: set(), 10: {"back", "gone"}, 20: {"gone"}, 21: {"gone", "late"}}

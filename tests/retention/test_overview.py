@@ -13,8 +13,8 @@ import pytest
 from data.atomic import write_table
 from data.contracts import INSTANT
 from data.invoices import failed_invoices
-from data.lifetimes import read_subscriptions
 from data.open_engine import open_engine
+from data.subscriptions import read_subscriptions
 from reading.document import Document
 from retention import overview_page
 from retention.kaplan_meier import kaplan_meier, restricted_mean
