@@ -118,6 +118,8 @@ CUSTOMERS = Table(
 
 BILLING_INTERVALS = ("week", "month", "quarter", "year")
 CAUSES = ("voluntary", "involuntary")
+# What can follow a snapshot, in the one order in which it is coded.
+OUTCOMES = ("stayed", *CAUSES)
 
 SUBSCRIPTIONS = _log(
     "subscriptions",

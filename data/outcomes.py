@@ -9,23 +9,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from data.asof import NEVER, customer_numbers, taken
 from data.clock import MICROSECONDS_PER_DAY
-from data.lifetimes import ENDED, INVOLUNTARY, STAYED, VOLUNTARY
+from data.coded import UNKNOWN, coded
+from data.contracts import OUTCOMES
+from data.lifetimes import ENDED, STAYED
 from data.population_settings import OutcomeTerms
 from data.visibility import contacts, visible
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from data.clock import Clock
     from data.engine import Engine
     from data.lifetimes import Spells
 
-OUTCOMES = {STAYED: "stayed", VOLUNTARY: "voluntary", INVOLUNTARY: "involuntary"}
-NULL_REASONS = ("already_gone", "not_finished", "contract_ended", "contacted")
+# Why an outcome is null; of several that hold, the first one is given.
+NULL_REASONS = ("already_gone", "not_finished", "contacted", "contract_ended")
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,10 @@ def observe_outcomes(
     Returns
     -------
     dict
-        ``outcome_<label>``: stayed, voluntary or involuntary by the end of the horizon, or null;
-        ``null_reason_<label>``: why it is null, or null. An interval is known only when its whole
-        follow-up lies in the log: an early churn does not make an unfinished interval known.
+        ``outcome_<label>``: what of ``OUTCOMES`` had happened by the end of the horizon, or null;
+        ``null_reason_<label>``: which of ``NULL_REASONS`` holds, or null. Both are ``coded``. An
+        interval is known only when its whole follow-up lies in the log: an early churn does not
+        make an unfinished interval known.
     """
     start = clock.cutoff_us(cutoff)
     spell = spells.at(customer, start)
@@ -109,22 +112,17 @@ def observe_outcomes(
     for horizon in settings.horizons:
         end = clock.cutoff_us(cutoff + horizon)
         stopped = stop <= end
-        reasons = {
+        holds = {
             "already_gone": already_gone,
             "not_finished": end + settings.follow_up_us > log_end,
             "contacted": (contact <= start) | ((contact <= end) & (contact < stop)),
             "contract_ended": stopped & (cause == ENDED),
         }
-        names = list(reasons)
-        reason = np.select(list(reasons.values()), range(len(names)), default=-1)
-        outcome = np.where(stopped, cause, STAYED)
+        codes = range(len(NULL_REASONS))
+        reason = np.select([holds[name] for name in NULL_REASONS], codes, default=UNKNOWN)
+        # Causes of spells are positions in OUTCOMES, but for ENDED, which is null.
+        outcome = np.where(reason == UNKNOWN, np.where(stopped, cause, STAYED), UNKNOWN)
         label = clock.label(horizon)
-        columns[f"outcome_{label}"] = _named(outcome, list(OUTCOMES.values()), reason < 0)
-        columns[f"null_reason_{label}"] = _named(reason, names, reason >= 0)
+        columns[f"outcome_{label}"] = coded(outcome, OUTCOMES)
+        columns[f"null_reason_{label}"] = coded(reason, NULL_REASONS)
     return columns
-
-
-def _named(codes: NDArray[np.int64], names: list[str], known: NDArray[np.bool_]) -> pa.Array:
-    """Names of codes as strings, null where not known."""
-    indices = pa.array(np.where(known, codes, 0).astype(np.int8), mask=~known)
-    return pa.DictionaryArray.from_arrays(indices, pa.array(names)).cast(pa.string())

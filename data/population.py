@@ -16,6 +16,7 @@ from data.cutoffs import Coverage, CutoffRange, choose_as_of, choose_cutoffs, lo
 from data.errors import BadInputError
 from data.lifetimes import (
     INVOLUNTARY,
+    STAYED,
     VOLUNTARY,
     Spells,
     contract_spans,
@@ -193,9 +194,9 @@ def lifetimes_ignoring_contacts(
     return _lifetime_table(spells, names, np.full(len(names), None, dtype=object))
 
 
-def _mrr_if_stayed(mrr: pd.Series, outcome: pa.Array) -> pa.Array:
+def _mrr_if_stayed(mrr: pd.Series, outcome: pa.DictionaryArray) -> pa.Array:
     """MRR (n,) at the end of a horizon of those known to have stayed until then, else null."""
-    known = pc.fill_null(pc.equal(outcome, "stayed"), fill_value=False)
+    known = pc.fill_null(pc.equal(outcome.indices, STAYED), fill_value=False)
     return pc.if_else(known, pa.array(mrr, pa.int64(), from_pandas=True), None)
 
 

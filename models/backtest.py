@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from data.contracts import CAUSES
+from data.contracts import CAUSES, OUTCOMES
 from models import baselines, boosters
 from models.competing_risks import ModelSettings, RiskModel, fit_risk_model
-from models.risk_data import outcome_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,8 +34,8 @@ class Backtest:
         One row a model, customer and test cutoff: ``model, block, customer_id, cutoff, mrr,
         segment, tenure_periods``, then ``risk_<cause>_<label>`` (cumulative) for each cause,
         ``risk_contraction_<label>`` of the last horizon, ``contracted`` (whether it came true; null
-        where unknown) and ``outcome_<label>`` (name or null) for each horizon. Sorted by model as
-        fitted, block, customer_id, cutoff.
+        where unknown) and ``outcome_<label>`` (a category of ``OUTCOMES``, or null) for each
+        horizon. Sorted by model as fitted, block, customer_id, cutoff.
     notes
         ``block``, ``model`` and the sentence.
     """
@@ -119,5 +118,7 @@ def score_block(model: RiskModel, data: RiskData, block: Block, number: int) -> 
     columns["contracted"] = pd.array(test.contracted, dtype="boolean")
     columns["contracted"][~known] = pd.NA
     for horizon, label in enumerate(model.labels):
-        columns[f"outcome_{label}"] = pd.array(outcome_names(test.outcome[:, horizon]), dtype="str")
+        columns[f"outcome_{label}"] = pd.Categorical.from_codes(
+            test.outcome[:, horizon], dtype=pd.CategoricalDtype(list(OUTCOMES))
+        )
     return pd.DataFrame(columns, index=range(len(test)))

@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.contracts import CAUSES
+from data.coded import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
-
-OUTCOMES = ("stayed", *CAUSES)
-UNKNOWN = -1
 
 
 @dataclass(frozen=True)
@@ -34,8 +29,9 @@ class RiskData:
     cutoff
         int64 (n,) number of the cutoff.
     outcome
-        int8 (n, H): position in ``OUTCOMES`` of what had happened in ``(cutoff, cutoff + h]``
-        (0 stayed, 1 voluntary, 2 involuntary), or ``UNKNOWN``. Unknown is never "stayed".
+        int8 (n, H): position in ``data.contracts.OUTCOMES`` of what had happened in
+        ``(cutoff, cutoff + h]`` (0 stayed, 1 voluntary, 2 involuntary), or ``UNKNOWN``. Unknown is
+        never "stayed".
     mrr
         int64 (n,) monthly recurring revenue at the cutoff, minor units.
     mrr_later
@@ -134,27 +130,3 @@ class Selection:
     def copy(self) -> NDArray[np.float32]:
         """Return the rows (m, f) as a matrix of their own."""
         return self.X[self.rows]
-
-
-def outcome_codes(outcomes: Sequence[str | None] | NDArray[Any]) -> NDArray[np.int8]:
-    """Turn names of outcomes (n,) into their codes, int8 (n,); null becomes ``UNKNOWN``.
-
-    Raises
-    ------
-    ValueError
-        If a name is no outcome.
-    """
-    names = np.asarray(outcomes, dtype=object)
-    codes = np.full(len(names), UNKNOWN, np.int8)
-    for code, name in enumerate(OUTCOMES):
-        codes[names == name] = code
-    # A null is None or NaN, neither of which is a string.
-    unknown = {value for value in names[codes == UNKNOWN] if isinstance(value, str)}
-    if unknown:
-        raise ValueError(f"No outcomes: {sorted(unknown)}; known are {', '.join(OUTCOMES)}.")
-    return codes
-
-
-def outcome_names(codes: NDArray[np.int8]) -> NDArray[Any]:
-    """Turn codes of outcomes (n,) into their names, object (n,); ``UNKNOWN`` becomes None."""
-    return np.array([*OUTCOMES, None], dtype=object)[codes]

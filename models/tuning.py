@@ -13,10 +13,11 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
+from data.coded import UNKNOWN
 from data.contracts import CAUSES
 from models.competing_risks import fit_risk_model
 from models.metrics import Sample, Scored, log_loss
-from models.risk_data import UNKNOWN, RiskData
+from models.risk_data import RiskData
 from models.split import rolling_blocks
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ import pandas as pd
 import pyarrow as pa
 
 from data.atomic import replaced_folder, write_table, write_text
-from data.contracts import INSTANT
+from data.coded import coded
+from data.contracts import INSTANT, OUTCOMES
 from data.imports import ROOT
 from models.attainable import ORACLE, attainable_shares, ceiling_figures, with_oracle
 from models.backtest import backtest, learners, score_block
@@ -55,10 +56,17 @@ def evaluation_settings(params: Params, customers: int) -> EvaluationSettings:
 
 
 def scored_table(table: pd.DataFrame, clock: Clock) -> pa.Table:
-    """Scored test snapshots as they are stored, with cutoffs as instants."""
+    """Scored test snapshots as they are stored: cutoffs as instants, outcomes coded."""
     stored = pa.Table.from_pandas(table, preserve_index=False)
     instants = pa.array(clock.cutoff_us(table["cutoff"].to_numpy()), pa.int64()).cast(INSTANT)
-    return stored.set_column(stored.schema.get_field_index("cutoff"), "cutoff", instants)
+    columns = {"cutoff": instants} | {
+        name: coded(table[name].cat.codes.to_numpy(), OUTCOMES)
+        for name in table.columns
+        if name.startswith("outcome_")
+    }
+    for name, column in columns.items():
+        stored = stored.set_column(stored.schema.get_field_index(name), name, column)
+    return stored
 
 
 def sealed_scores(params: Params) -> pa.Table:

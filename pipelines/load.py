@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data.contracts import CAUSES
+from data.coded import UNKNOWN, codes_of
+from data.contracts import CAUSES, OUTCOMES
 from data.errors import BadInputError
 from data.hashing import stable_hash
 from data.memory import bytes_of
 from features.declare import CATALOG_FILE, FEATURES_FILE, from_json
-from models.risk_data import UNKNOWN, RiskData, outcome_codes
+from models.risk_data import RiskData
 from models.split import rolling_blocks
 from pipelines.paths import FEATURES, SNAPSHOTS
 
@@ -48,13 +49,13 @@ def load_outcomes(labels: tuple[str, ...]) -> tuple[pa.Table, NDArray[np.int8], 
         If no outcome is known yet, or the file comes from other parameters.
     """
     path = SNAPSHOTS / "outcomes.parquet"
-    outcomes = pq.read_table(path)
     wanted = {f"outcome_{label}" for label in labels} | {f"mrr_{labels[-1]}"}
-    if absent := wanted - set(outcomes.column_names):
+    if absent := wanted - set(pq.read_schema(path).names):
         raise BadInputError(
             f"{path} lacks {', '.join(sorted(absent))}: snapshot.horizons changed since it was "
             "written; run dvc repro."
         )
+    outcomes = pq.read_table(path, columns=[*KEYS, *sorted(wanted)])
     known = outcomes[f"outcome_{labels[0]}"].is_valid()
     if not pc.any(known).as_py():
         raise BadInputError(
@@ -63,7 +64,10 @@ def load_outcomes(labels: tuple[str, ...]) -> tuple[pa.Table, NDArray[np.int8], 
             "snapshot.horizons."
         )
     outcomes = outcomes.filter(known)
-    codes = [outcome_codes(outcomes[f"outcome_{label}"].to_pylist()) for label in labels]
+    try:
+        codes = [codes_of(outcomes[f"outcome_{label}"], OUTCOMES) for label in labels]
+    except ValueError as error:
+        raise BadInputError(f"{path} was written by another version; run dvc repro.") from error
     return outcomes, np.column_stack(codes), known
 
 

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from data.contracts import CAUSES
 from retention.ranking import LISTED, QUEUE_NAMES
-from retention.realised import happened
+from retention.realised import outcome_after
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -91,7 +91,8 @@ def effects(
     listings
         See ``first_listings``; of each, the follow-up of the horizon must have passed.
     lifetimes
-        Lifetimes in which a return undoes a churn for both groups alike, see ``realised.happened``.
+        Lifetimes in which a return undoes a churn for both groups alike, see
+        ``realised.outcome_after``.
     label, horizon
         Name and length of the horizon.
 
@@ -100,7 +101,7 @@ def effects(
     list
         One a queue in which both groups have a customer with a known outcome.
     """
-    outcome = happened(listings["customer_id"], listings["cutoff"], lifetimes, horizon)
+    outcome = outcome_after(listings["customer_id"], listings["cutoff"], lifetimes, horizon)
     known = listings.assign(outcome=outcome)[outcome.notna()]
     found = []
     for queue, cause in zip(QUEUE_NAMES, CAUSES, strict=True):

@@ -31,7 +31,7 @@ _LONGEST_CELL: Final = 32_767  # of an XLSX sheet
 _CELL_BREAK: Final = re.compile(r"^[\t\r\n]")
 
 
-def harmless(text: str) -> str:
+def escape_formula(text: str) -> str:
     """Return text that no spreadsheet reads as a formula; ordinary text comes back unchanged.
 
     An apostrophe is put before a formula's first character (``= + - @`` and their full-width
@@ -59,7 +59,7 @@ def csv_text(frame: pd.DataFrame, money: Iterable[str] = (), currency: str = "")
     buffer = io.StringIO()
     buffer.write("\ufeff")  # or Excel takes UTF-8 for the code page of its country
     writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow(harmless(_header(str(name), money, currency)) for name in frame.columns)
+    writer.writerow(escape_formula(_header(str(name), money, currency)) for name in frame.columns)
     columns = [
         [_cell(value, money=name in money) for value in frame[name]] for name in frame.columns
     ]
@@ -81,7 +81,7 @@ def _cell(value: object, *, money: bool) -> str:
     if pd.isna(value):  # type: ignore[call-overload]
         return ""
     if isinstance(value, str):
-        return harmless(value)
+        return escape_formula(value)
     if money:
         return _major(int(value))  # type: ignore[call-overload]
     if isinstance(value, pd.Timestamp):

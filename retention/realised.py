@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from data.contracts import CAUSES
+from data.contracts import CAUSES, OUTCOMES
 from retention.ranking import LISTED, QUEUE_NAMES, WITHHELD
 
 if TYPE_CHECKING:
     import datetime as dt
-
-STAYED: Final = "stayed"
 
 
 @dataclass(frozen=True)
@@ -52,19 +50,19 @@ class RealisedQueue:
 
     @property
     def precision(self) -> float:
-        """Share of the known who churned by the queue's cause; NaN of nobody."""
+        """Share of the known who churned by the queue's cause; NaN if there are none."""
         return self.churned / self.known if self.known else float("nan")
 
     @property
     def promised_precision(self) -> float:
-        """Share of the known expected to churn, if nobody acted; NaN of nobody."""
+        """Share of the known expected to churn, if nobody acted; NaN if there are none."""
         return self.promised / self.known if self.known else float("nan")
 
 
-def happened(
+def outcome_after(
     customers: pd.Series, cutoffs: pd.Series, lifetimes: pd.DataFrame, horizon: dt.timedelta
 ) -> pd.Series:
-    """Say what happened to customers in ``(cutoff, cutoff + horizon]``.
+    """Return what happened to customers in ``(cutoff, cutoff + horizon]``.
 
     Parameters
     ----------
@@ -79,16 +77,17 @@ def happened(
     Returns
     -------
     Series
-        ``stayed``, ``voluntary`` or ``involuntary``; null where the customer had gone by the
-        cutoff, or a contract ran out within the horizon.
+        Categories ``OUTCOMES`` (k,); null where the customer had gone by the cutoff, or a contract
+        ran out within the horizon.
     """
     keys = pd.DataFrame({"customer_id": customers, "cutoff": cutoffs}).rename_axis("row")
     both = keys.reset_index().merge(lifetimes, on="customer_id")
     live = (both["started_at"] <= both["cutoff"]) & ~(both["stopped_at"] <= both["cutoff"])
     both = both[live].set_index("row")
     stopped = both["stopped_at"] <= both["cutoff"] + horizon
-    outcome = both["cause"].where(stopped, STAYED)
-    return outcome.where(outcome.isin([STAYED, *CAUSES])).reindex(customers.index)
+    outcome = both["cause"].where(stopped, OUTCOMES[0])
+    outcome = outcome.where(outcome.isin(OUTCOMES)).astype(pd.CategoricalDtype(list(OUTCOMES)))
+    return outcome.reindex(customers.index)
 
 
 def realised(
@@ -98,7 +97,7 @@ def realised(
     label: str,
     horizon: dt.timedelta,
 ) -> list[RealisedQueue]:
-    """Hold a released list against what happened.
+    """Compare a released list with what happened.
 
     Parameters
     ----------
@@ -107,12 +106,12 @@ def realised(
     scores
         All that was scored then, see ``ranking.scores``; not empty.
     lifetimes
-        See ``happened``.
+        See ``outcome_after``.
     label, horizon
         Name and length of the first horizon, its whole follow-up passed.
     """
-    happening = happened(scores["customer_id"], scores["cutoff"], lifetimes, horizon)
-    scores = scores.assign(outcome=happening).drop(columns=["queue", "status"])
+    outcome = outcome_after(scores["customer_id"], scores["cutoff"], lifetimes, horizon)
+    scores = scores.assign(outcome=outcome).drop(columns=["queue", "status"])
     rows = record[["customer_id", "queue", "status"]].merge(scores, on="customer_id")
     cutoff = pd.Timestamp(scores["cutoff"].iloc[0]).to_pydatetime()
     return [

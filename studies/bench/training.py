@@ -18,11 +18,12 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
+from data.coded import UNKNOWN
 from data.contracts import CAUSES
 from models.boosters import NAME, booster_learner, lightgbm_parameters
 from models.competing_risks import ModelSettings, fit_risk_model
 from models.explain import explain
-from models.risk_data import UNKNOWN, RiskData
+from models.risk_data import RiskData
 from models.split import Slices, Span
 from pipelines.modelling import model_settings
 from pipelines.params import load_params

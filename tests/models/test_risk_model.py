@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as arrays
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
+from data.coded import UNKNOWN
 from data.errors import BadInputError
 from models.baselines import logistic_learner
 from models.boosters import NAME, booster_learner, load_model, model_digest, save_model
@@ -28,7 +29,7 @@ from models.competing_risks import (
 )
 from models.hazards import Learner
 from models.plausibility import Limits
-from models.risk_data import UNKNOWN, RiskData, Selection, outcome_codes, outcome_names
+from models.risk_data import RiskData, Selection
 from models.split import Span, refit_block, rolling_blocks
 from worlds.risk_world import LAST, MODEL, NAMES, SPLIT, risk_world, true_risks
 
@@ -463,15 +464,6 @@ def test_the_refit_reaches_the_newest_known_outcomes() -> None:
         assert slices.calibrate.last == known.max()
     assert refit.test is None
     assert isinstance(refit.slices[0].train, Span)
-
-
-def test_outcomes_have_codes_and_names() -> None:
-    names = ["voluntary", None, "stayed", "involuntary", np.nan]
-    codes = outcome_codes(names)
-    assert codes.tolist() == [1, UNKNOWN, 0, 2, UNKNOWN]
-    assert outcome_names(codes).tolist() == ["voluntary", None, "stayed", "involuntary", None]
-    with pytest.raises(ValueError, match="lost"):
-        outcome_codes(["stayed", "lost"])
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:

@@ -17,13 +17,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from data.clock import Clock
+from data.coded import coded
 from data.contracts import INSTANT, TABLES
+from data.contracts import OUTCOMES as NAMES
 from data.errors import BadInputError
 from data.sources.simulated.world import simulate
 from data.sources.simulated.world_settings import WorldSettings
@@ -297,8 +300,8 @@ CASES: dict[str, Case] = {
     ),
     "no churn in the train slice": Case(
         "train",
-        rewrite(OUTCOMES, column("outcome_2w", lambda old: pc.if_else(
-            pc.is_null(old), old, "stayed"
+        rewrite(OUTCOMES, column("outcome_2w", lambda old: coded(
+            np.where(old.is_null(), -1, 0), NAMES
         ))),
         r"There is no churn at all among the [\d,]+ snapshots to train on",
     ),

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from data.contracts import CAUSES, TABLES
+from data.coded import codes_of
+from data.contracts import CAUSES, OUTCOMES, TABLES
 from models.boosters import load_model, model_digest
 from models.explain import explain
 from pipelines import evaluate
@@ -196,7 +198,7 @@ def test_a_planted_leak_and_a_cause_with_too_few_events_are_told_on_the_page(
     path = leaky / "data/features/features.parquet"
     features = pq.read_table(path)
     column = features.schema.get_field_index("uses_1w")
-    leak = pc.fill_null(pc.equal(outcome, "voluntary"), fill_value=False)
+    leak = pa.array(codes_of(outcome, OUTCOMES) == OUTCOMES.index("voluntary"))
     leak = leak.cast(features.schema.field(column).type)
     pq.write_table(features.set_column(column, "uses_1w", leak), path)
     leaky.run("train", "score")

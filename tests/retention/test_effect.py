@@ -20,7 +20,7 @@ from data.sources.simulated.world_settings import WorldSettings
 from data.subscriptions import read_subscriptions
 from retention.effect import Effect, effects, first_listings, newcombe
 from retention.ranking import LISTED, WITHHELD, is_withheld
-from retention.realised import happened, realised
+from retention.realised import outcome_after, realised
 from worlds.handmade import at, write_logs
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ LIVES = lifetimes(
 def test_what_happened_is_read_in_the_horizon_and_nowhere_else() -> None:
     names = pd.Series([*LIVES["customer_id"].unique(), "nobody"], dtype="str")
     when = pd.Series([MONDAY] * len(names))
-    outcome = happened(names, when, LIVES, 4 * WEEK)
+    outcome = outcome_after(names, when, LIVES, 4 * WEEK)
     found = {n: None if pd.isna(o) else o for n, o in zip(names, outcome, strict=True)}
     assert found == {
         "stays": "stayed", "decides": "voluntary", "on the last instant": "involuntary",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from models.risk_data import UNKNOWN
+from data.coded import UNKNOWN
 from models.split import rolling_blocks
 from studies.cox_learner import Regression, fit_cox_model
 from studies.scoreboard import COX, solve_cox

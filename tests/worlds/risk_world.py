@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit
 
+from data.coded import UNKNOWN
 from models.competing_risks import ModelSettings, compose
 from models.model_settings import SplitSettings
-from models.risk_data import UNKNOWN, RiskData
+from models.risk_data import RiskData
 
 SPLIT = SplitSettings(
     horizons=(2, 4, 6),
