@@ -263,6 +263,8 @@ def snapshot_table(
 ) -> pa.Table:
     """Put names to numbers: the snapshots as they are stored, sorted by (customer_id, cutoff).
 
+    The cutoff is stored as an instant (``cutoff``) and as its number (``cutoff_number``).
+
     Parameters
     ----------
     cells
@@ -276,6 +278,7 @@ def snapshot_table(
     columns: dict[str, Any] = {
         "customer_id": pa.array(who["customer_id"], pa.string()),
         "cutoff": pa.array(clock.cutoff_us(cells["cutoff"].to_numpy()), pa.int64()).cast(INSTANT),
+        "cutoff_number": pa.array(cells["cutoff"].to_numpy(), pa.int64()),
         "mrr": pa.array(cells["mrr"], pa.int64()),
         "paused": pa.array(cells["paused"], pa.bool_()),
         "plan": pa.array(cells["plan"], pa.string(), from_pandas=True),

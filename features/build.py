@@ -19,7 +19,7 @@ from data.atomic import replaced, write_text
 from data.contracts import INSTANT
 from data.progress import progress
 from features.catalog import as_json, columns
-from features.declare import CATALOG_FILE, FEATURES_FILE
+from features.declare import CATALOG_FILE, FEATURES_FILE, KEYS
 from features.known import Known, integers
 from features.measures import EVENTS, MEASURES
 from features.period_reader import Periods
@@ -176,8 +176,8 @@ class BlockFeatures:
     def schema(self) -> pa.Schema:
         """Schema of the feature table."""
         names = [column.feature.name for column in self.planned]
-        keys = [("customer_id", pa.string()), ("cutoff", INSTANT)]
-        return pa.schema(keys + [(name, pa.float32()) for name in names])
+        keys = zip(KEYS, (pa.string(), INSTANT), strict=True)
+        return pa.schema([*keys, *((name, pa.float32()) for name in names)])
 
     def __call__(self, block: tuple[str, str]) -> pa.Table:
         """Compute the feature table of a block, given as its first and last customer."""
@@ -301,7 +301,7 @@ class ColumnStatistics:
         """Add the rows of a block."""
         cutoff_us = table["cutoff"].cast(pa.int64()).to_numpy()
         self.rows += table.num_rows
-        for place, column in enumerate(table.columns[2:]):
+        for place, column in enumerate(table.drop_columns([*KEYS]).columns):
             values = column.to_numpy()
             missing = np.isnan(values)
             self.missing[place] += missing.sum()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Declare = Callable[[Callable[..., Numbers]], Callable[..., Numbers]]
 
 # What ``features.build`` writes: the matrix, and what its columns say about themselves.
+# Columns of the feature table before those of the features.
+KEYS = ("customer_id", "cutoff")
 FEATURES_FILE = "features.parquet"
 CATALOG_FILE = "catalog.json"
 

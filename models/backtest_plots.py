@@ -78,7 +78,7 @@ def weekly_picture(report: Mapping[str, Any], label: str, path: Path) -> None:
             drawn = [float("nan") if value is None else value for value in values]
             panel.plot(range(len(weeks)), drawn, "o-", color=COLOURS[cause], label=cause)
         panel.axhline(0.5 if metric == "auroc" else 1, color="#999999", linestyle="--", linewidth=1)
-        panel.set_xticks(range(len(weeks)), [week[:10] for week in weeks], rotation=60, fontsize=8)
+        panel.set_xticks(range(len(weeks)), weeks, rotation=60, fontsize=8)
         panel.set_title(f"{title}, churn within {label}")
         panel.legend(frameon=False)
     figure.savefig(path, dpi=100, metadata=METADATA)

@@ -80,7 +80,7 @@ row = pd.read_parquet(
     filters=[("customer_id", "==", customer), ("cutoff", "==", cutoff)],
 ).iloc[0]
 label = clock.label(short)
-last = clock.period_of(int(pd.Timestamp(cutoff).value // 1000))
+last = clock.cutoff_on(cutoff.date())
 inside = measured["event_period"].between(last - short + 1, last) & (
     measured["visible_period"] <= last
 )

@@ -28,7 +28,7 @@ params = load_params()
 currency, horizons = params.ingest.currency, params.labels
 snapshots = pd.read_parquet(SNAPSHOTS / "snapshots.parquet")
 lifetimes = pd.read_parquet(SNAPSHOTS / "lifetimes.parquet")
-as_of = newest_cutoff(params.clock)
+as_of = newest_cutoff()
 # The overview that the retention team opens, as numbers.
 with duckdb_engine(params) as engine:
     logs = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}

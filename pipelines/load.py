@@ -15,7 +15,7 @@ from data.contracts import CAUSES, OUTCOMES
 from data.errors import BadInputError
 from data.hashing import stable_hash
 from data.memory import bytes_of
-from features.declare import CATALOG_FILE, FEATURES_FILE, from_json
+from features.declare import CATALOG_FILE, FEATURES_FILE, KEYS, from_json
 from models.risk_data import RiskData
 from models.split import rolling_blocks
 from pipelines.paths import FEATURES, SNAPSHOTS
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from pipelines.params import Params
 
 logger = logging.getLogger("load")
-KEYS = ("customer_id", "cutoff")
 FEATURE_TABLE = FEATURES / FEATURES_FILE
 
 
@@ -122,16 +121,15 @@ def load_newest(clock: Clock, labels: tuple[str, ...]) -> tuple[RiskData, pa.Tab
     return _risk_data(snapshots, unknown, mrr_later, newest, clock), snapshots
 
 
-def newest_cutoff(clock: Clock) -> int:
+def newest_cutoff() -> int:
     """Number of the newest cutoff of the snapshots."""
-    newest = pc.max(pq.read_table(SNAPSHOTS / "snapshots.parquet", columns=["cutoff"])["cutoff"])
-    return clock.period_of(int(newest.cast(pa.int64()).as_py()))
+    stored = pq.read_table(SNAPSHOTS / "snapshots.parquet", columns=["cutoff_number"])
+    return int(pc.max(stored["cutoff_number"]).as_py())
 
 
 def blocks_of(data: RiskData, params: Params) -> tuple[Block, ...]:
     """Blocks of the backtest, oldest first, the sealed one last."""
-    newest = newest_cutoff(params.clock)
-    return rolling_blocks(int(data.cutoff.min()), newest, params.split)
+    return rolling_blocks(int(data.cutoff.min()), newest_cutoff(), params.split)
 
 
 def customers_now() -> int:
@@ -154,7 +152,7 @@ def _risk_data(
         X=X,
         feature_names=names,
         customer_id=snapshots["customer_id"].to_numpy(),
-        cutoff=np.asarray(clock.period_of(cutoff_us), dtype=np.int64),
+        cutoff=snapshots["cutoff_number"].to_numpy(),
         outcome=outcome,
         mrr=snapshots["mrr"].to_numpy(),
         mrr_later=mrr_later,

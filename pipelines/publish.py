@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import logging
 from pathlib import Path
@@ -72,13 +73,13 @@ def metrics_of(cells: Mapping[str, Any], prefix: str, bound: str = "value") -> d
 
 
 def weekly_series(weeks: Mapping[str, Any], model: str, clock: Clock) -> list[Series]:
-    """Metrics of each test week as curves; the step is the number of the cutoff."""
+    """Metrics of each test week, named by its day, as curves over the numbers of the cutoffs."""
     points: dict[str, list[tuple[int, int, float]]] = {}
     for week, models in sorted(weeks.items()):
-        instant = int(pd.Timestamp(week[:10], tz="UTC").timestamp())
-        step = clock.period_of(instant * 1_000_000)
+        step = clock.cutoff_on(dt.date.fromisoformat(week))
+        milliseconds = clock.cutoff_us(step) // 1000
         for name, value in metrics_of(models[model], "week").items():
-            points.setdefault(name, []).append((step, instant * 1000, value))
+            points.setdefault(name, []).append((step, milliseconds, value))
     return [Series(name, tuple(found)) for name, found in points.items()]
 
 

@@ -230,7 +230,6 @@ def main() -> None:
             scored,
             policy(params, lifetimes, cutoff),
             provenance(params, model, version, counts),
-            clock,
             recently_contacted(params, logs, as_of, engine),
             past,
         )

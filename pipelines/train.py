@@ -19,7 +19,7 @@ def main() -> None:
     data = load_history(clock, params.labels, params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
     blocks_of(data, params)  # refuses a history that is too short for the backtest
-    block = refit_block(int(data.cutoff.min()), newest_cutoff(clock), params.split)
+    block = refit_block(int(data.cutoff.min()), newest_cutoff(), params.split)
     model = fit_risk_model(NAME, booster_learner(settings), data, block.slices, settings)
     save_model(model, MODEL)
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from data.clock import Clock
     from features.catalog import Feature
     from retention.change import Past, Totals
     from retention.kaplan_meier import MonthsKept
@@ -51,8 +50,9 @@ class Scored:
     Parameters
     ----------
     snapshots
-        One row a customer: ``customer_id, cutoff, mrr, paused, plan, billing_interval, renews_at,
-        activated_at, segment, country, channel, owner``. All at one cutoff.
+        One row per customer: ``customer_id, cutoff, cutoff_number, mrr, paused, plan,
+        billing_interval, renews_at, activated_at, segment, country, channel, owner``. All at one
+        cutoff.
     risks
         Cumulative risks if nobody acts, shape ``(n, causes, horizons)``.
     labels
@@ -183,7 +183,6 @@ def weekly_list(
     scored: Scored,
     policy: Policy,
     provenance: Provenance,
-    clock: Clock,
     contacted: Collection[str] = (),
     past: Past | None = None,
 ) -> WeeklyList:
@@ -197,8 +196,6 @@ def weekly_list(
         How it is ranked, and what is advised.
     provenance
         Where the list comes from.
-    clock
-        Numbers the cutoff, and so the epoch of withholding.
     contacted
         Customers contacted too recently to be called again.
     past
@@ -209,10 +206,11 @@ def weekly_list(
     ValueError
         If the snapshots are not of one cutoff, or reasons do not add up to the served risk.
     """
-    cutoffs = scored.snapshots["cutoff"].unique()
+    cutoffs = scored.snapshots[["cutoff", "cutoff_number"]].drop_duplicates()
     if len(cutoffs) != 1:
         raise ValueError(f"A list is made at one cutoff; the snapshots hold {len(cutoffs)}.")
-    cutoff = pd.Timestamp(cutoffs[0]).to_pydatetime()
+    cutoff = cutoffs["cutoff"].iloc[0].to_pydatetime()
+    number = int(cutoffs["cutoff_number"].iloc[0])
     settings = policy.settings
     scores = ranking.scores(
         scored.snapshots,
@@ -220,7 +218,7 @@ def weekly_list(
         scored.labels,
         policy.kept,
         settings,
-        clock.cutoff_on(cutoff.date()) // settings.epoch_periods,
+        number // settings.epoch_periods,
         contacted,
     ).assign(**scored.more_scores)
     rows, queue = _handed_out_or_withheld(scores, settings)

@@ -68,7 +68,7 @@ def about(params: Params) -> dict[str, Any]:
     )
     now = {
         "source": params.ingest.source,
-        "cutoff": clock.cutoff_at(newest_cutoff(clock)).date().isoformat(),
+        "cutoff": clock.cutoff_at(newest_cutoff()).date().isoformat(),
         "model_version": model_digest(serving_folder(params))[:12],
     }
     for name, value in now.items():

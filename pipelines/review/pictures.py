@@ -37,7 +37,7 @@ def retention_by_cohort(params: Params) -> pd.DataFrame:
     """Retention of the cohorts, as the overview of the retention team shows it."""
     clock = params.clock
     lifetimes = pd.read_parquet(SNAPSHOTS / "lifetimes.parquet")
-    return retention_table(cohorts(lifetimes, clock.cutoff_at(newest_cutoff(clock))))
+    return retention_table(cohorts(lifetimes, clock.cutoff_at(newest_cutoff())))
 
 
 def draw_pictures(params: Params, folder: Path) -> dict[str, float]:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from studies.bench.peers import Task
 
 # What the six aggregates need of the periods table.
+_KEYS = ("customer_id", "cutoff_us")
 MEASURED = ("uses", "seconds", "days", "features", "last_us", "longest_s")
 
 
@@ -88,14 +89,14 @@ def aggregates(task: Task, params: Params) -> dict[str, Any]:
         writer = None
         blocks = customer_blocks(snapshots, engine)
         for table in engine.map_blocks(partial(_aggregated, read, windows), blocks):
-            for name in table.column_names[2:]:
+            names = [name for name in table.column_names if name not in _KEYS]
+            for name in names:
                 sums[name] = sums.get(name, 0) + pc.sum(table[name]).as_py()
             laps.end("roll")
             if "target" in task:
                 rows = table.cast(
                     pa.schema(
-                        [*table.schema][:2]
-                        + [(name, pa.float32()) for name in table.column_names[2:]]
+                        [*map(table.schema.field, _KEYS), *((name, pa.float32()) for name in names)]
                     ),
                     safe=False,
                 )
@@ -112,7 +113,7 @@ def _aggregated(read: BlockFeatures, windows: Sequence[int], block: tuple[str, s
     parts = []
     for known in read.known(read.keys(*block)):
         columns = {name: values for w in windows for name, values in _window(known, w)}
-        keys = {"customer_id": known.customer_id, "cutoff_us": known.cutoff_us}
+        keys = dict(zip(_KEYS, (known.customer_id, known.cutoff_us), strict=True))
         parts.append(pa.table(keys | columns))
     return pa.concat_tables(parts)
 

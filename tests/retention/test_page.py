@@ -17,7 +17,6 @@ from retention.list_page import PageExtras, page
 from retention.playbook import load_playbook
 from retention.weekly_list import MONEY_COLUMNS, Policy, Provenance, Scored, WeeklyList, weekly_list
 from worlds.list_world import (
-    CLOCK,
     CUTOFF,
     HOSTILE,
     KEPT,
@@ -160,7 +159,6 @@ def test_nulls_and_missing_freshness_are_shown_as_missing(scored: Scored) -> Non
         dataclasses.replace(scored, snapshots=frame),
         Policy(SETTINGS, load_playbook(), KEPT),
         Provenance("files", "v1", {}),
-        CLOCK,
     )
     for language in LANGUAGES:
         assert not re.search(

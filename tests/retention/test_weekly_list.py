@@ -140,7 +140,8 @@ def test_a_customer_is_withheld_in_all_weeks_of_an_epoch_or_in_none(scored: Scor
     draws: dict[str, set[str]] = {}
     for cutoff in (first, first + 7, first + 25):
         moved = scored.snapshots.assign(
-            cutoff=pd.Series(CLOCK.cutoff_at(cutoff), index=scored.snapshots.index)
+            cutoff=pd.Series(CLOCK.cutoff_at(cutoff), index=scored.snapshots.index),
+            cutoff_number=cutoff,
         )
         record = make(dataclasses.replace(scored, snapshots=moved)).record
         for customer, status in zip(record["customer_id"], record["status"], strict=True):

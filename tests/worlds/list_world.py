@@ -75,6 +75,7 @@ def snapshots(customers: int, generator: np.random.Generator) -> pd.DataFrame:
         {
             "customer_id": [f"customer-{i:05d}" for i in range(customers)],
             "cutoff": pd.Series([CUTOFF] * customers, dtype="datetime64[us, UTC]"),
+            "cutoff_number": CLOCK.cutoff_on(CUTOFF.date()),
             "mrr": generator.integers(20, 2000, customers) * 100,
             "paused": generator.random(customers) < 0.03,
             "plan": generator.choice(["starter", "team", "business"], customers),
@@ -142,7 +143,7 @@ KEPT = MonthsKept({"starter": 8.0, "team": 10.5, "business": 20.0}, 9.0)
 
 def make(scored: Scored, settings: ListSettings = SETTINGS, **more: Any) -> WeeklyList:
     policy = Policy(settings, load_playbook(), KEPT)
-    return weekly_list(scored, policy, PROVENANCE, CLOCK, **more)
+    return weekly_list(scored, policy, PROVENANCE, **more)
 
 
 def nobody(scored: Scored) -> WeeklyList:
