@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from reading.oulad_page import changes
 from worlds.clone import Clone, stages_run
 from worlds.project import ROOT, STAGES
 
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 SHARED = Path(os.environ.get("CHURN_RISK_SHARED_DATA", ROOT.parent / "shared" / "data"))
-OULAD = (
-    'snapshot={as_of: "2014-05-19", horizons: [1, 2, 4], undo_days: 0, thin_every: 1}',
-    "featurize.windows=[1,2,4]",
-    "train={stop_periods: 4, calibrate_periods: 4, test_periods: 2, test_blocks: 2}",
-    "train.min_events=30",
-    "score.contact_cost=0",
-)
 
 
 @pytest.fixture(scope="module")
@@ -172,8 +166,9 @@ def test_oulad_runs_to_a_list_on_real_behaviour(clone: Clone) -> None:
     path = SHARED / "oulad"
     if not path.is_dir():
         pytest.skip(f"There is no {path}: put OULAD there, or set CHURN_RISK_SHARED_DATA.")
-    changed = ["ingest.source=oulad", f"ingest.path={path}", *OULAD]
-    clone.dvc("exp", "run", *[part for one in changed for part in ("-S", one)])
+    page = [change for change in changes() if not change.startswith("ingest.path=")]
+    given = [f"ingest.path={path}", *page]
+    clone.dvc("exp", "run", *[part for change in given for part in ("-S", change)])
     listed = pd.read_parquet(clone / "data/scores/list.parquet")
     assert len(listed) > 0
     assert listed["customer_id"].str.match(r"^(AAA|BBB)-").all()

@@ -1,3 +1,5 @@
+"""The playbook: which action for which reasons, and what is refused."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Charts: ticks, shapes and words, read from their SVG."""
+
 from __future__ import annotations
 
 import pytest

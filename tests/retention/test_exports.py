@@ -1,3 +1,5 @@
+"""Files for the desks: text that no sheet runs, money and times as they are."""
+
 from __future__ import annotations
 
 import csv

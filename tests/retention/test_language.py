@@ -1,3 +1,5 @@
+"""Languages: numbers, dates, plurals, and every message translated."""
+
 from __future__ import annotations
 
 import datetime as dt

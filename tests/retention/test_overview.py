@@ -1,3 +1,5 @@
+"""The overview of churn, counted again in plain Python."""
+
 from __future__ import annotations
 
 import datetime as dt

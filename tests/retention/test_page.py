@@ -1,3 +1,5 @@
+"""The list as a page: what it shows, in every language, whatever the words are."""
+
 from __future__ import annotations
 
 import base64
@@ -22,26 +24,26 @@ from worlds.list_world import (
     KEPT,
     PROVENANCE,
     SETTINGS,
+    detail,
     earlier,
-    later,
     make,
     nobody,
-    world,
 )
 
 
 @pytest.fixture(scope="module")
-def scored() -> Scored:
-    return world()
+def document(week: WeeklyList) -> Document:
+    return Document(page(week))
 
 
 @pytest.fixture(scope="module")
-def week(scored: Scored) -> WeeklyList:
-    return make(scored)
+def later_document(later_week: WeeklyList, later_extras: PageExtras) -> Document:
+    return Document(page(later_week, later_extras))
 
 
-def test_the_page_shows_each_listed_row_with_its_numbers(week: WeeklyList) -> None:
-    document = Document(page(week))
+def test_the_page_shows_each_listed_row_with_its_numbers(
+    week: WeeklyList, document: Document
+) -> None:
     assert len(document.of_class("opener")) == len(week.listed)
     for row in week.listed.itertuples():
         for words in (row.customer_id, row.action, row.reason_1, row.reason_3.split(": ")[1]):
@@ -55,8 +57,7 @@ def test_the_page_shows_each_listed_row_with_its_numbers(week: WeeklyList) -> No
     assert document.languages == ["nl", "sv", "it"]
 
 
-def test_the_page_says_how_often_each_reason_appears(week: WeeklyList) -> None:
-    document = Document(page(week))
+def test_the_page_says_how_often_each_reason_appears(week: WeeklyList, document: Document) -> None:
     columns = [f"reason_{i}" for i in (1, 2, 3)]
     rows = week.listed[["queue", *columns]].melt("queue", value_name="reason").dropna()
     tally = pd.crosstab(rows["reason"].str.split(":|,").str[0], rows["queue"])
@@ -67,8 +68,7 @@ def test_the_page_says_how_often_each_reason_appears(week: WeeklyList) -> None:
         assert words in document.text[start:]
 
 
-def test_the_page_needs_no_network_and_allows_only_its_own_script(week: WeeklyList) -> None:
-    document = Document(page(week))
+def test_the_page_needs_no_network_and_allows_only_its_own_script(document: Document) -> None:
     for tag, attrs in document.tags:
         for name in ("src", "href", "action", "data", "poster", "srcset"):
             value = attrs.get(name)
@@ -173,8 +173,7 @@ def test_only_listed_rows_are_embedded(scored: Scored, week: WeeklyList) -> None
     assert not [customer for customer in unlisted if customer in text]
 
 
-def test_each_control_names_what_it_controls(week: WeeklyList) -> None:
-    document = Document(page(week))
+def test_each_control_names_what_it_controls(week: WeeklyList, document: Document) -> None:
     ids = [attrs["id"] for _, attrs in document.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
     for _, attrs in document.tags:
@@ -186,26 +185,30 @@ def test_each_control_names_what_it_controls(week: WeeklyList) -> None:
 # A week later, with details of each customer
 
 
-def test_the_headline_is_compared_with_the_last_list(scored: Scored) -> None:
-    week, extras = later(scored)
-    text = Document(page(week, extras)).text
-    assert week.totals_before is not None
-    step = week.totals.listed_mrr - week.totals_before.listed_mrr
+def test_the_headline_is_compared_with_the_last_list(
+    scored: Scored, later_week: WeeklyList, later_document: Document
+) -> None:
+    text = later_document.text
+    assert later_week.totals_before is not None
+    step = later_week.totals.listed_mrr - later_week.totals_before.listed_mrr
     assert "Differences are to the last list, of 23 Dec 2024" in text
     assert (ENGLISH.money(step, "EUR") if step else "±0") in text
     assert "first list" in Document(page(make(scored))).text
 
 
-def test_each_row_says_how_it_moved_and_the_gone_are_named_with_the_reason(scored: Scored) -> None:
-    week, extras = later(scored)
-    document = Document(page(week, extras))
-    for kind, count in week.listed["change"].value_counts().items():
-        assert len([a for a in document.of_class("change") if kind in str(a["class"])]) == count
-    assert {"new", "up"} <= set(week.listed["change"])
-    new = [attrs for tag, attrs in document.tags if tag == "tbody" and "data-new" in attrs]
-    assert len(new) == week.listed["change"].isin(["new", "back"]).sum()
-    gone = document.text[document.text.index("Gone since the last list") :]
-    for row in week.gone.itertuples():
+def test_each_row_says_how_it_moved_and_the_gone_are_named_with_the_reason(
+    later_week: WeeklyList,
+    later_document: Document,
+) -> None:
+    for kind, count in later_week.listed["change"].value_counts().items():
+        assert (
+            len([a for a in later_document.of_class("change") if kind in str(a["class"])]) == count
+        )
+    assert {"new", "up"} <= set(later_week.listed["change"])
+    new = [attrs for tag, attrs in later_document.tags if tag == "tbody" and "data-new" in attrs]
+    assert len(new) == later_week.listed["change"].isin(["new", "back"]).sum()
+    gone = later_document.text[later_document.text.index("Gone since the last list") :]
+    for row in later_week.gone.itertuples():
         assert row.customer_id in gone
     assert "customer-gone" in gone
     assert "Has left" in gone
@@ -225,17 +228,17 @@ def test_the_change_of_risk_is_split_into_parts_that_add_up(scored: Scored) -> N
         assert whole == behaviour + model
 
 
-def test_an_opened_customer_shows_risk_use_payments_and_tickets(scored: Scored) -> None:
-    week, extras = later(scored)
-    document = Document(page(week, extras))
-    images = [attrs for tag, attrs in document.tags if attrs.get("role") == "img"]
-    assert len(images) == 3 * len(week.listed)
+def test_an_opened_customer_shows_risk_use_payments_and_tickets(
+    later_week: WeeklyList, later_document: Document
+) -> None:
+    images = [attrs for tag, attrs in later_document.tags if attrs.get("role") == "img"]
+    assert len(images) == 3 * len(later_week.listed)
     labels = " ".join(str(attrs["aria-label"]) for attrs in images)
     assert "Risk on 3 lists, from 10% to 20%." in labels
     assert "In 26 weeks €343 fell due and €245 was paid; 3 attempts failed." in labels
-    assert document.text.count("The export failed again.") == len(week.listed) // 2
-    assert "No tickets on record." in document.text
-    assert "rated 2 of 5" in document.text
+    assert later_document.text.count("The export failed again.") == len(later_week.listed) // 2
+    assert "No tickets on record." in later_document.text
+    assert "rated 2 of 5" in later_document.text
 
 
 def test_a_customer_without_logs_has_no_empty_charts(scored: Scored) -> None:
@@ -250,33 +253,41 @@ def test_a_customer_without_logs_has_no_empty_charts(scored: Scored) -> None:
     assert not [attrs for _, attrs in document.tags if attrs.get("role") == "img"]
 
 
-def test_the_page_reads_whole_in_every_language(scored: Scored) -> None:
-    week, extras = later(scored)
-    english = Document(page(week, extras, [ENGLISH])).text
+def test_the_page_reads_whole_in_every_language(
+    later_week: WeeklyList, later_extras: PageExtras
+) -> None:
+    english = Document(page(later_week, later_extras, [ENGLISH])).text
     for language in LANGUAGES[1:]:
-        document = Document(page(week, extras, [language]))
+        document = Document(page(later_week, later_extras, [language]))
         assert dict(document.tags)["html"]["lang"] == language.code
         for words in ("How often each reason appears", "Raises the risk", "customers shown"):
-            assert words in english + str(page(week, extras, [ENGLISH]))
+            assert words in english + str(page(later_week, later_extras, [ENGLISH]))
             assert words not in document.text
         assert language.gettext("How often each reason appears") in document.text
-        assert language.money(week.totals.listed_mrr, "EUR") in " ".join(document.words)
+        assert language.money(later_week.totals.listed_mrr, "EUR") in " ".join(document.words)
         assert language.day(CUTOFF) in document.text
-        for action in set(week.listed["action"]):
+        for action in set(later_week.listed["action"]):
             assert action not in document.text
             assert language.gettext(action) in document.text
 
 
-def test_what_became_of_earlier_lists_is_shown_with_its_interval(scored: Scored) -> None:
-    text = Document(page(*later(scored))).text
+def test_what_became_of_earlier_lists_is_shown_with_its_interval(later_document: Document) -> None:
+    text = later_document.text
     assert "8.1% of 140 listed customers left, 13% of 15 withheld ones: \u22125.20 points" in text
     assert "95% interval \u221221.00 to +8.00" in text
 
 
-def test_hostile_tickets_do_no_harm(scored: Scored) -> None:
-    plain = Document(page(*later(scored), [ENGLISH]))
-    for text in HOSTILE:
-        document = Document(page(*later(scored, text), [ENGLISH]))
-        assert document.inside == plain.inside
-        assert [tag for tag, _ in document.tags] == [tag for tag, _ in plain.tags]
-        assert not [name for _, attrs in document.tags for name in attrs if name.startswith("on")]
+def test_hostile_tickets_do_no_harm(later_week: WeeklyList, later_extras: PageExtras) -> None:
+    plain = Document(page(later_week, later_extras, [ENGLISH]))
+    details = {
+        # Every other customer has a ticket.
+        name: detail(n, HOSTILE[n // 2 % len(HOSTILE)])
+        for n, name in enumerate(later_week.listed["customer_id"])
+    }
+    assert len(details) >= 2 * len(HOSTILE)
+    hostile = dataclasses.replace(later_extras, details=details)
+    document = Document(page(later_week, hostile, [ENGLISH]))
+    assert HOSTILE[0] in document.text
+    assert document.inside == plain.inside
+    assert [tag for tag, _ in document.tags] == [tag for tag, _ in plain.tags]
+    assert not [name for _, attrs in document.tags for name in attrs if name.startswith("on")]

@@ -1,3 +1,5 @@
+"""Who comes first: savings, queues, ties and who is withheld."""
+
 from __future__ import annotations
 
 import dataclasses

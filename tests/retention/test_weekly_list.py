@@ -1,3 +1,5 @@
+"""The weekly list: the rows of each queue, their reasons, and the files."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -16,17 +18,6 @@ from retention.list_page import NO_EXTRAS, page, write_page
 from retention.playbook import load_playbook
 from retention.weekly_list import MONEY_COLUMNS, Scored, WeeklyList
 from worlds.list_world import CATALOG, CLOCK, CUTOFF, make, nobody, world
-
-
-@pytest.fixture(scope="module")
-def scored() -> Scored:
-    return world()
-
-
-@pytest.fixture(scope="module")
-def week(scored: Scored) -> WeeklyList:
-    return make(scored)
-
 
 # The list
 
