@@ -49,13 +49,16 @@ $(VENV)/.installed-spark: $(VENV)/.installed-dev
 	python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev,spark]'
 	@touch $@
 
+# Whole files, in the order of tests/conftest.py.
+TWO_PROCESSES := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 .PHONY: test
-test: $(VENV)/.installed-dev ## Run the tests (under ten minutes)
-	python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
+test: $(VENV)/.installed-dev ## Run the tests (four minutes)
+	python -m pytest -m "not slow" $(TWO_PROCESSES)
 
 .PHONY: test-slow
-test-slow: $(VENV)/.installed-spark ## Run the tests that need a browser, Spark, other data or a fresh environment
-	python -m pytest -m slow --timeout 3000
+test-slow: $(VENV)/.installed-spark ## Run the tests that need a browser, Spark or a fresh environment, and many more examples
+	python -m pytest -m "slow or hypothesis" --hypothesis-profile thorough --timeout 3000 $(TWO_PROCESSES)
 
 .PHONY: test-spark
 test-spark: $(VENV)/.installed-spark ## Run the tests on Spark, here and on a small cluster (needs Java 17)

@@ -16,9 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-# The same examples in every run, however busy the machine is.
-settings.register_profile("repeatable", deadline=None, derandomize=True)
+# The same examples in every run, however busy the machine is; more of them with the slow tests.
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=25)
+settings.register_profile("thorough", deadline=None, derandomize=True, max_examples=200)
 settings.load_profile("repeatable")
+
+# Files that take longest begin first, so that no process is left with one at the end.
+LONGEST = (
+    "test_dvc", "test_mlflow_in_a_browser", "test_spark_stages", "test_notebooks", "test_spark",
+    "test_registered_model", "test_leakage", "test_page_in_a_browser", "test_pipeline",
+    "test_released_lists", "test_bad_input", "test_simulated", "test_periods", "test_promote",
+    "test_risk_model", "test_features_build",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 @pytest.fixture(scope="module", autouse=True)

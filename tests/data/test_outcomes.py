@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data.asof import NEVER
@@ -284,7 +284,6 @@ days = st.integers(0, 120)
 histories = st.lists(st.tuples(kinds, st.sampled_from("st"), days, st.integers(0, 7)), max_size=14)
 
 
-@settings(max_examples=60, deadline=None)
 @given(history=histories)
 def test_spans_and_spells_equal_an_oracle_in_plain_python(
     history: list[Any], tmp_path_factory: Any, engine: Engine

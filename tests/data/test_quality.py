@@ -300,7 +300,7 @@ def in_plain_python(rows: Iterable[dict[str, Any]]) -> Counter[tuple[str, str | 
     return found
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(rows=st.lists(usage_rows, min_size=1, max_size=40))
 def test_the_stage_agrees_with_plain_python(engine: Engine, rows: list[dict[str, Any]]) -> None:
     # One sound row of its own, since a table without a clean row is an error.
@@ -315,7 +315,7 @@ def test_the_stage_agrees_with_plain_python(engine: Engine, rows: list[dict[str,
     assert report["usage"]["clean"] == len(clean)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(
     rows=st.lists(usage_rows, max_size=25),
     one_future=st.lists(usage_rows, max_size=15),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -439,7 +439,6 @@ def test_a_fall_of_the_distribution_is_a_fall_of_the_state(state: int, levels: i
     assert (fall(certain, levels) == np.eye(STATES)[fallen]).all()
 
 
-@settings(max_examples=60)
 @given(
     term=st.sampled_from([MONTH, QUARTER, YEAR]),
     start=st.integers(0, 40),
@@ -650,15 +649,34 @@ def test_each_switch_has_a_pattern() -> None:
     assert set(PATTERNS) == {field.name for field in fields(Switches)}
 
 
-@pytest.mark.parametrize("name", PATTERNS)
-def test_a_pattern_disappears_when_turned_off(
-    small: World, build: Callable[..., World], name: str
+NEED_TRUTH = ("decline", "breadth", "sudden_decline", "competitor_shock")
+OTHERS = [name for name in PATTERNS if name not in NEED_TRUTH]
+
+
+def without(build: Callable[..., World], *names: str) -> World:
+    """The small world with some switches off; with the truth where a measure asks for it."""
+    switches = Switches(**dict.fromkeys(names, False))
+    return build(replace(SMALL, switches=switches), bool(set(names) & set(NEED_TRUTH)))
+
+
+@pytest.mark.parametrize("names", [NEED_TRUTH, OTHERS[::3], OTHERS[1::3], OTHERS[2::3]])
+def test_patterns_are_there_and_disappear_when_turned_off(
+    small: World, build: Callable[..., World], names: Sequence[str]
 ) -> None:
-    measure, least_on, most_off = PATTERNS[name]
-    assert measure(small) >= least_on
-    needs_truth = name in {"decline", "breadth", "sudden_decline", "competitor_shock"}
-    without = build(replace(SMALL, switches=Switches(**{name: False})), needs_truth)
-    assert measure(without) <= most_off
+    changed = without(build, *names)
+    for name in names:
+        measure, least_on, most_off = PATTERNS[name]
+        assert measure(small) >= least_on, name
+        assert measure(changed) <= most_off, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PATTERNS)
+def test_a_pattern_disappears_when_it_alone_is_turned_off(
+    build: Callable[..., World], name: str
+) -> None:
+    measure, _, most_off = PATTERNS[name]
+    assert measure(without(build, name)) <= most_off
 
 
 def test_onboarding_that_fails_ends_in_early_churn(

@@ -240,7 +240,7 @@ def test_money_becomes_cents(
     assert raw["payments"][0]["currency"] == "EUR"
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(amounts=st.lists(st.integers(-(10**12), 10**12), min_size=1, max_size=50))
 def test_money_in_floats_is_exact(engine: Engine, amounts: list[int]) -> None:
     n = len(amounts)
@@ -312,7 +312,7 @@ rows_of_usage = st.tuples(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(rows=st.lists(rows_of_usage, min_size=1, max_size=20))
 def test_derived_ids_are_unique_and_lose_no_row(
     engine: Engine, rows: list[tuple[str, int, str, int]]

@@ -35,7 +35,7 @@ from retention.playbook import PLAYBOOK, load_playbook
 from worlds.project import ROOT, SMALL, STAGES, Project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     Change = Callable[[pa.Table], pa.Table]
@@ -62,21 +62,36 @@ BEFORE = {stage: STAGES[:number] for number, stage in enumerate(STAGES)}
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project in which every stage but the last went well."""
     project = Project(tmp_path_factory.mktemp("good"), SETTINGS)
     world = WorldSettings(seed=3, customers=400, weeks=WEEKS, start=START, arrival_weeks=WEEKS)
     simulate(world, Clock(), project / "logs", None, (2, 4))
     project.run(*STAGES[:-1])
-    return project
+    before = project.bytes_below(".")
+    yield project
+    assert project.bytes_below(".") == before, "a test wrote through a link"
 
 
 @pytest.fixture
 def project(good: Project, tmp_path: Path) -> Project:
-    """A copy of the good project, to be broken."""
+    """A copy of the good project, to be broken: its files are links, replaced and never edited."""
     copy = Project(tmp_path / "project", SETTINGS)
-    shutil.copytree(good.folder, copy.folder, dirs_exist_ok=True)
+    own = shutil.ignore_patterns("params.yaml")
+    shutil.copytree(good.folder, copy.folder, ignore=own, copy_function=os.link, dirs_exist_ok=True)
     return copy
+
+
+def replace_table(table: pa.Table, path: Path) -> None:
+    """Write a table in a file's place."""
+    path.unlink()
+    pq.write_table(table, path)
+
+
+def replace_bytes(content: bytes, path: Path) -> None:
+    """Write bytes in a file's place."""
+    path.unlink()
+    path.write_bytes(content)
 
 
 def outputs(project: Project) -> dict[str, bytes]:
@@ -137,7 +152,7 @@ def remove(*paths: str) -> Spoil:
 
 
 def rewrite(path: str, change: Change) -> Spoil:
-    return lambda project: pq.write_table(change(pq.read_table(project / path)), project / path)
+    return lambda project: replace_table(change(pq.read_table(project / path)), project / path)
 
 
 def column(name: str, values: Callable[[pa.ChunkedArray], Any]) -> Change:
@@ -157,7 +172,7 @@ def newest_weeks(weeks: int) -> Spoil:
         for name in TABLES.keys() - {"customers"}:
             path = project / f"logs/{name}.parquet"
             table = pq.read_table(path)
-            pq.write_table(table.filter(pc.greater(table["event_at"], begin)), path)
+            replace_table(table.filter(pc.greater(table["event_at"], begin)), path)
 
     return spoil
 
@@ -221,7 +236,7 @@ CASES: dict[str, Case] = {
         r"logs/usage\.parquet has no rows: export it again, or remove it",
     ),
     "no Parquet": Case(
-        "ingest", lambda project: (project / TICKETS).write_text("tickets"),
+        "ingest", lambda project: replace_bytes(b"tickets", project / TICKETS),
         r"logs/tickets\.parquet cannot be read as Parquet .*: export it again",
     ),
     "OULAD without its tables": Case(
@@ -540,7 +555,7 @@ def break_rows(project: Project, fault: str, share: float) -> int:
     values = pa.scalar(first if value is None else value, table.schema.types[position])
     hit = pc.is_in(table["event_id"], others).combine_chunks()
     cells = pc.replace_with_mask(table[broken].combine_chunks(), hit, values)
-    pq.write_table(table.set_column(position, broken, cells), project / f"logs/{name}.parquet")
+    replace_table(table.set_column(position, broken, cells), project / f"logs/{name}.parquet")
     return number
 
 
@@ -590,7 +605,7 @@ def test_what_was_refused_is_gone_once_the_source_is_mended(project: Project) ->
     break_rows(project, "a negative amount", share=0.05)
     project.run("ingest")
     refused(project, "validate")
-    (project / PAYMENTS).write_bytes(source)
+    replace_bytes(source, project / PAYMENTS)
     project.run("ingest", "validate")
     assert outputs(project) == good
     assert not (project / "reports/refused").exists()

@@ -348,19 +348,10 @@ def test_the_summary_names_the_list_the_page_and_the_ui(done: Project) -> None:
     assert all(name in text for name in ("list.csv", "list.html", "make ui"))
 
 
-def test_threads_change_no_byte_of_features_model_and_list(done: Project, tmp_path: Any) -> None:
-    other = Project(tmp_path / "two", SMALL | {"engine.threads": 2})
-    other.run("ingest", "validate", "snapshot", "featurize", "train", "score")
-    folders = ("data/raw", "data/truth", "data/clean", "data/quarantine", "data/snapshots",
-               "data/periods", "data/features", "data/scores")  # fmt: skip
-    one, two = done.bytes_below(*folders), other.bytes_below(*folders)
-    assert one.keys() == two.keys()
-    assert [path for path in one if one[path] != two[path]] == []
-    assert model_digest(done / "data/model") == model_digest(other / "data/model")
-
-
-def test_no_stage_but_evaluate_looks_at_the_truth(tmp_path: Any) -> None:
-    project = Project(tmp_path / "blind", SMALL)
+@pytest.fixture(scope="module")
+def blind(tmp_path_factory: Any) -> tuple[Project, list[str]]:
+    """A project run on two threads while the truth is gone; looks at where it stood."""
+    project = Project(tmp_path_factory.mktemp("two"), SMALL | {"engine.threads": 2})
     project.run("ingest")
     looked: list[str] = []
 
@@ -369,13 +360,34 @@ def test_no_stage_but_evaluate_looks_at_the_truth(tmp_path: Any) -> None:
             looked.append(event)
 
     # Native readers raise no such event: for them the truth is gone altogether.
-    (project / "data/truth").rename(project / "elsewhere")
-    (project / "data/truth").mkdir()
+    truth, elsewhere = project / "data/truth", project / "elsewhere"
+    truth.rename(elsewhere)
+    truth.mkdir()
     sys.addaudithook(hook)
     project.run("validate", "snapshot", "featurize", "train", "score")
+    found = list(looked)
+    assert list(truth.iterdir()) == []
+    assert looked, "the hook sees nothing, so that what it found means nothing"
+    truth.rmdir()
+    elsewhere.rename(truth)
+    return project, found
+
+
+def test_threads_change_no_byte_of_features_model_and_list(
+    done: Project, blind: tuple[Project, list[str]]
+) -> None:
+    other, _ = blind
+    folders = ("data/raw", "data/truth", "data/clean", "data/quarantine", "data/snapshots",
+               "data/periods", "data/features", "data/scores")  # fmt: skip
+    one, two = done.bytes_below(*folders), other.bytes_below(*folders)
+    assert one.keys() == two.keys()
+    assert [path for path in one if one[path] != two[path]] == []
+    assert model_digest(done / "data/model") == model_digest(other / "data/model")
+
+
+def test_no_stage_but_evaluate_looks_at_the_truth(blind: tuple[Project, list[str]]) -> None:
+    _, looked = blind
     assert looked == []
-    assert list((project / "data/truth").iterdir()) == []
-    assert looked, "the hook sees nothing, so the assertion above holds for no reason"
 
 
 def test_the_share_of_attainable_skill_is_reported(done: Project) -> None:
