@@ -1,10 +1,13 @@
 """The feature table as a whole: same bytes on any number of threads, any log absent."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import logging
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -90,22 +93,24 @@ def world() -> dict[str, pa.Table]:
 
 
 @pytest.fixture(scope="module")
-def honest(world, tmp_path_factory) -> pa.Table:
+def honest(world: dict[str, pa.Table], tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
     return build_in(tmp_path_factory.mktemp("honest") / "run", world)
 
 
-def test_every_feature_that_can_be_missing_says_what_is_missing(honest):
+def test_every_feature_that_can_be_missing_says_what_is_missing(honest: pa.Table) -> None:
     for feature in catalog(SETTINGS.windows, SETTINGS.core_features, MEASURES):
         if np.isnan(honest[feature.name].to_numpy()).any():
             assert feature.missing != Feature.missing, feature.name
 
 
-def test_features_are_finite_or_missing(honest):
+def test_features_are_finite_or_missing(honest: pa.Table) -> None:
     for name in honest.column_names[2:]:
         assert not np.isinf(honest[name].to_numpy()).any(), name
 
 
-def test_one_thread_or_two_blocks_of_any_size_order_of_rows_same_bytes(world, tmp_path):
+def test_one_thread_or_two_blocks_of_any_size_order_of_rows_same_bytes(
+    world: dict[str, pa.Table], tmp_path: Path
+) -> None:
     build_in(tmp_path / "two", world, threads=2)
     build_in(tmp_path / "one", world, threads=1)
     shuffled = {
@@ -139,8 +144,8 @@ def test_one_thread_or_two_blocks_of_any_size_order_of_rows_same_bytes(world, tm
 )
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_keys_of_a_block_are_those_of_its_customers_however_the_files_are_written(
-    how, shuffled, tmp_path
-):
+    how: dict[str, Any], shuffled: bool, tmp_path: Path
+) -> None:
     rng = np.random.default_rng(5)
     cells = [(f"c{n:02}", CLOCK.cutoff_us(k)) for n in range(20) for k in range(n % 4 + 1)]
     signed_up = {f"c{n:02}": n if n != 8 else None for n in range(20) if n != 5}
@@ -177,14 +182,18 @@ def test_keys_of_a_block_are_those_of_its_customers_however_the_files_are_writte
         assert keys["signed_up_us"].to_pylist() == expected
 
 
-def test_a_cutoff_more_or_less_changes_no_other_snapshot(world, honest, tmp_path):
+def test_a_cutoff_more_or_less_changes_no_other_snapshot(
+    world: dict[str, pa.Table], honest: pa.Table, tmp_path: Path
+) -> None:
     few = build_in(tmp_path / "few", world, cutoffs=range(CUTOFF - 3, CUTOFF + 1, 3))
     kept = pc.is_in(honest["cutoff"], value_set=pc.unique(few["cutoff"]))
     assert differing(honest.filter(kept), few) == []
 
 
 @pytest.mark.parametrize("absent", list(MEASURES))
-def test_features_of_an_absent_log_are_absent_and_it_is_said(absent, world, tmp_path, caplog):
+def test_features_of_an_absent_log_are_absent_and_it_is_said(
+    absent: str, world: dict[str, pa.Table], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rest = {name: table for name, table in world.items() if name != absent}
     with caplog.at_level(logging.INFO):
         table = build_in(tmp_path / "run", rest)
@@ -194,13 +203,17 @@ def test_features_of_an_absent_log_are_absent_and_it_is_said(absent, world, tmp_
     assert all(absent not in feature.sources for feature in expected)
 
 
-def test_without_any_rows_every_feature_has_its_declared_empty_value(world, tmp_path):
+def test_without_any_rows_every_feature_has_its_declared_empty_value(
+    world: dict[str, pa.Table], tmp_path: Path
+) -> None:
     empty = {name: t if name == "customers" else t.slice(0, 0) for name, t in world.items()}
     table = build_in(tmp_path / "run", empty)
     _assert_empty(table)
 
 
-def test_a_customer_without_rows_has_every_feature_at_its_declared_empty_value(world, tmp_path):
+def test_a_customer_without_rows_has_every_feature_at_its_declared_empty_value(
+    world: dict[str, pa.Table], tmp_path: Path
+) -> None:
     quiet = {
         name: t if name == "customers" else t.filter(pc.not_equal(t["customer_id"], "C003"))
         for name, t in world.items()
@@ -224,11 +237,15 @@ def _assert_empty(table: pa.Table) -> None:
         assert (same | (np.isnan(values) & unknown_norm)).all(), feature.name
 
 
-def test_no_snapshots_at_all_gives_an_empty_table(world, tmp_path):
+def test_no_snapshots_at_all_gives_an_empty_table(
+    world: dict[str, pa.Table], tmp_path: Path
+) -> None:
     assert build_in(tmp_path / "run", world, cutoffs=range(0)).num_rows == 0
 
 
-def test_the_catalog_file_reads_back_with_what_the_data_say(honest, world, tmp_path):
+def test_the_catalog_file_reads_back_with_what_the_data_say(
+    honest: pa.Table, world: dict[str, pa.Table], tmp_path: Path
+) -> None:
     build_in(tmp_path / "run", world)
     text = (tmp_path / "run/features/catalog.json").read_text(encoding="utf-8")
     expected = catalog(SETTINGS.windows, SETTINGS.core_features, MEASURES)
@@ -241,5 +258,5 @@ def test_the_catalog_file_reads_back_with_what_the_data_say(honest, world, tmp_p
 
 
 @pytest.mark.parametrize("type_", [pa.int8(), pa.int64()])
-def test_integers_without_a_value_are_nothing(type_):
+def test_integers_without_a_value_are_nothing(type_: Any) -> None:
     assert integers(pa.chunked_array([[1, None]], type_)).tolist() == [1, NOTHING]

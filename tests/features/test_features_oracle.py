@@ -1,8 +1,15 @@
 """Features against plain Python that recomputes them from the raw rows by the definitions."""
 
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 
+from data.engine import Engine
 from reading.by_hand import (
     CUTOFFS,
     DAY,
@@ -17,12 +24,14 @@ from worlds.handmade_features import features_of
 
 
 @given(worlds)
-@settings(max_examples=25, deadline=None)
-def test_features_equal_those_counted_by_hand_from_the_raw_rows(engine, raw):
+@settings(max_examples=settings.default.max_examples // 3)
+def test_features_equal_those_counted_by_hand_from_the_raw_rows(
+    engine: Engine, raw: dict[str, Any]
+) -> None:
     assert_counted_by_hand(engine, raw)
 
 
-def use(event_at, available_at=None, **columns) -> dict:
+def use(event_at: dt.datetime, available_at: dt.datetime | None = None, **columns: Any) -> dict:
     return {
         "customer_id": "a",
         "event_id": str(event_at),
@@ -44,13 +53,19 @@ def use(event_at, available_at=None, **columns) -> dict:
         (CUTOFFS[3], CUTOFFS[4] + MICROSECOND, False),
     ],
 )
-def test_edges_of_windows_and_of_visibility(event_at, available_at, counts, engine, tmp_path):
+def test_edges_of_windows_and_of_visibility(
+    event_at: dt.datetime,
+    available_at: dt.datetime | None,
+    counts: bool,
+    engine: Engine,
+    tmp_path: Path,
+) -> None:
     world = {"usage": [use(event_at, available_at), use(CUTOFFS[0] - WEEK)]}
     row = features_of(world, CUTOFFS, tmp_path, engine)["a", CUTOFFS[4]]
     assert row["uses_2w"] == row["active_days_2w"] == int(counts)
 
 
-def test_the_oracle_itself_is_stated_on_known_ground():
+def test_the_oracle_itself_is_stated_on_known_ground() -> None:
     world = complete({"usage": [use(CUTOFFS[1], late=0 * DAY, count=3, duration_s=60)]})
     world |= {"tickets": [], "payments": []}
     found = windowed(world, "a", CUTOFFS[1], 1)

@@ -1,17 +1,22 @@
 """Measures: one pass over a log to exact integers by customer, event period and visible period."""
 
+from __future__ import annotations
+
 import datetime as dt
 import re
+from pathlib import Path
+from typing import Any
 
 import ibis
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data.clock import Clock
 from data.contracts import TABLES
+from data.engine import Engine
 from data.errors import BadInputError
 from features import phrases
 from features.measures import (
@@ -43,7 +48,9 @@ def log(name: str, *rows: dict) -> pa.Table:
     return pa.Table.from_pylist(filled, schema=TABLES[name].schema)
 
 
-def measured(engine, name: str, *rows: dict, manifest: Manifest | None = None, clock=None) -> list:
+def measured(
+    engine: Engine, name: str, *rows: dict, manifest: Manifest | None = None, clock: Any = None
+) -> list:
     table = ibis.memtable(log(name, *rows))
     reduced = period_table(name, table, engine, clock or Clock(), manifest or Manifest())
     return engine.to_arrow(
@@ -51,7 +58,7 @@ def measured(engine, name: str, *rows: dict, manifest: Manifest | None = None, c
     ).to_pylist()
 
 
-def seen_in_order(table: pa.Table, engine) -> tuple[str, ...]:
+def seen_in_order(table: pa.Table, engine: Engine) -> tuple[str, ...]:
     return tuple(first_seen(ibis.memtable(table), "feature", engine))
 
 
@@ -59,8 +66,9 @@ def seen_in_order(table: pa.Table, engine) -> tuple[str, ...]:
     st.lists(st.integers(YEAR_1700, YEAR_2200), min_size=1, max_size=50),
     st.sampled_from([Clock(), Clock(3, 7), Clock(0, 1), Clock(6, 5), Clock(0, 60)]),
 )
-@settings(deadline=None, max_examples=40)
-def test_periods_are_those_of_the_clock_to_the_microsecond(engine, instants, clock):
+def test_periods_are_those_of_the_clock_to_the_microsecond(
+    engine: Engine, instants: Any, clock: Any
+) -> None:
     cutoffs = np.arange(clock.period_of(YEAR_1700), clock.period_of(YEAR_2200))
     edges = clock.cutoff_us(cutoffs)
     instants = np.concatenate([instants, edges - 1, edges, edges + 1])
@@ -74,7 +82,7 @@ def test_periods_are_those_of_the_clock_to_the_microsecond(engine, instants, clo
 
 
 @pytest.mark.parametrize("name", list(MEASURES))
-def test_every_measure_is_a_64_bit_integer_without_nulls(name, engine):
+def test_every_measure_is_a_64_bit_integer_without_nulls(name: str, engine: Engine) -> None:
     manifest = Manifest(("login", "report"), ("login",))
     kind = next(iter(TABLES[name].kinds), None)
     table = ibis.memtable(log(name, {"kind": kind}))
@@ -89,7 +97,7 @@ def test_every_measure_is_a_64_bit_integer_without_nulls(name, engine):
             assert found[field.name].null_count == 0, field
 
 
-def test_sums_are_stored_as_integers_beyond_float_precision(engine, tmp_path):
+def test_sums_are_stored_as_integers_beyond_float_precision(engine: Engine, tmp_path: Path) -> None:
     big = (1 << 60) + 1
     table = ibis.memtable(log("usage", {"count": big}, {"count": 1}))
     reduced = period_table("usage", table, engine, Clock(), Manifest())
@@ -98,7 +106,7 @@ def test_sums_are_stored_as_integers_beyond_float_precision(engine, tmp_path):
     assert found["uses"].to_pylist() == [big + 1]
 
 
-def test_a_row_is_placed_by_its_event_and_seen_from_its_availability(engine):
+def test_a_row_is_placed_by_its_event_and_seen_from_its_availability(engine: Engine) -> None:
     rows = measured(
         engine,
         "usage",
@@ -112,18 +120,18 @@ def test_a_row_is_placed_by_its_event_and_seen_from_its_availability(engine):
     assert found == [(k, k, 1), (k, k + 1, 4), (k + 1, k + 1, 10)]
 
 
-def test_days_are_bits_counted_from_the_period_start(engine):
+def test_days_are_bits_counted_from_the_period_start(engine: Engine) -> None:
     hours = [dt.timedelta(hours=h) for h in (1, 2, 24, 24 * 7)]
     rows = measured(engine, "usage", *({"event_at": NEW_YEAR + h} for h in hours))
     assert [row["days"] for row in rows] == [0b1000001]  # exactly 24 h still ends the first day
 
 
-def test_weekends_are_saturday_and_sunday(engine):
+def test_weekends_are_saturday_and_sunday(engine: Engine) -> None:
     rows = [{"event_at": NEW_YEAR + day * DAY, "count": 10**day} for day in range(1, 8)]
     assert sum(row["weekend_uses"] for row in measured(engine, "usage", *rows)) == 1_100_000
 
 
-def test_categories_come_in_order_of_first_availability_ties_by_name(engine):
+def test_categories_come_in_order_of_first_availability_ties_by_name(engine: Engine) -> None:
     table = log(
         "usage",
         {"feature": "b", "available_at": NEW_YEAR + DAY},
@@ -134,7 +142,7 @@ def test_categories_come_in_order_of_first_availability_ties_by_name(engine):
     assert seen_in_order(table, engine) == ("z", "a", "b")
 
 
-def test_categories_beyond_the_bits_share_the_last_one(engine):
+def test_categories_beyond_the_bits_share_the_last_one(engine: Engine) -> None:
     rows = [{"feature": f"f{i:03}", "available_at": NEW_YEAR + i * MICROSECOND} for i in range(70)]
     found = seen_in_order(log("usage", *rows), engine)
     assert found == tuple(f"f{i:03}" for i in range(OTHER_BIT))
@@ -146,7 +154,7 @@ def test_categories_beyond_the_bits_share_the_last_one(engine):
     assert seen_in_order(log("usage", *later), engine) == found
 
 
-def test_concentration_and_core_columns_follow_the_manifest(engine):
+def test_concentration_and_core_columns_follow_the_manifest(engine: Engine) -> None:
     manifest = Manifest(("login", "report"), ("report",))
     rows = ({"count": 3}, {"feature": "report", "count": 5}, {"feature": "new", "count": 7})
     (found,) = measured(engine, "usage", *rows, manifest=manifest)
@@ -154,7 +162,7 @@ def test_concentration_and_core_columns_follow_the_manifest(engine):
     assert (found["core_uses_0"], found["core"], found["features"]) == (5, 1, 0b11 | 1 << OTHER_BIT)
 
 
-def test_a_period_with_more_days_than_a_mask_has_bits_is_refused(engine):
+def test_a_period_with_more_days_than_a_mask_has_bits_is_refused(engine: Engine) -> None:
     with pytest.raises(BadInputError, match="period_days"):
         measured(engine, "usage", {}, clock=Clock(0, 90))
 
@@ -170,14 +178,16 @@ def test_a_period_with_more_days_than_a_mask_has_bits_is_refused(engine):
         (None, "soft"),
     ],
 )
-def test_a_failure_belongs_to_exactly_one_decline_family(code, family, engine):
+def test_a_failure_belongs_to_exactly_one_decline_family(
+    code: str, family: str, engine: Engine
+) -> None:
     (row,) = measured(engine, "payments", {"kind": "failed", "decline_code": code})
     families = {name: row[f"failed_{name}"] for name in ("soft", *DECLINES)}
     assert families == dict.fromkeys(families, 0) | {family: 1}
     assert row["failed"] == 1
 
 
-def test_no_decline_code_stands_in_two_families():
+def test_no_decline_code_stands_in_two_families() -> None:
     codes = [code for family in DECLINES.values() for code in family]
     assert len(codes) == len(set(codes))
 
@@ -208,7 +218,9 @@ def test_no_decline_code_stands_in_two_families():
         (None, False, False),
     ],
 )
-def test_phrases_of_leaving_and_frustration_in_four_languages(text, leaving, frustrated, engine):
+def test_phrases_of_leaving_and_frustration_in_four_languages(
+    text: str, leaving: Any, frustrated: Any, engine: Engine
+) -> None:
     written = {"kind": "replied", "author": "customer", "text": text}
     (row,) = measured(engine, "tickets", written)
     assert (row["leaving"], row["frustrated"]) == (leaving, frustrated)
@@ -216,7 +228,7 @@ def test_phrases_of_leaving_and_frustration_in_four_languages(text, leaving, fru
     assert (row["leaving"], row["frustrated"]) == (0, 0)
 
 
-def test_phrases_stay_in_the_syntax_that_all_engines_share():
+def test_phrases_stay_in_the_syntax_that_all_engines_share() -> None:
     for pattern in (phrases.LEAVING, phrases.FRUSTRATION, *phrases.TOPICS.values()):
         re.compile(pattern)
         # Engines differ in what \b takes for a letter and in what a dot takes for a line's end.
@@ -224,7 +236,7 @@ def test_phrases_stay_in_the_syntax_that_all_engines_share():
         assert pattern == pattern.lower()
 
 
-def test_of_events_at_the_same_instant_the_kind_decides_then_the_id(engine):
+def test_of_events_at_the_same_instant_the_kind_decides_then_the_id(engine: Engine) -> None:
     rows = log(
         "tickets",
         {"kind": "solved", "ticket_id": "t", "event_id": "a"},

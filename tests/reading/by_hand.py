@@ -1,15 +1,19 @@
 """Features recomputed from the raw rows in plain Python, by the definitions and nothing else."""
 
+from __future__ import annotations
+
 import datetime as dt
 import math
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 
 from data.contracts import BILLING_INTERVALS, TABLES
+from data.engine import Engine
 from worlds.handmade_features import features_of
 
 WINDOWS = (1, 2, 4)
@@ -38,7 +42,7 @@ instants = st.builds(
 lateness = st.one_of(st.just(0 * DAY), st.timedeltas(0 * DAY, 3 * WEEK))
 
 
-def rows_of(**columns):
+def rows_of(**columns: Any) -> Any:
     times = {"customer_id": st.sampled_from(CUSTOMERS), "event_at": instants, "late": lateness}
     return st.lists(st.fixed_dictionaries(times | columns), min_size=1, max_size=25)
 
@@ -108,7 +112,7 @@ def day_of(instant: dt.datetime) -> int:
     return math.ceil((instant - START) / DAY)
 
 
-def windowed(world, customer, cutoff, w) -> dict:
+def windowed(world: dict[str, Any], customer: str, cutoff: dt.datetime, w: int) -> dict:
     """Sum, count, max, distinct and days over one window."""
     usage = seen(world["usage"], customer, cutoff, w)
     tickets = seen(world["tickets"], customer, cutoff, w)
@@ -142,7 +146,7 @@ def windowed(world, customer, cutoff, w) -> dict:
     }
 
 
-def last(rows: list, column: str):
+def last(rows: list, column: str) -> Any:
     """Last value known of a column, None without one."""
     values = [row[column] for row in rows if row[column] is not None]
     return values[-1] if values else None
@@ -161,7 +165,7 @@ def ordered(log: str, rows: list) -> list:
     return sorted(rows, key=lambda r: (r["event_at"], kinds.index(r["kind"]), r["event_id"]))
 
 
-def support_state(world, customer, cutoff) -> dict:
+def support_state(world: dict[str, Any], customer: str, cutoff: dt.datetime) -> dict:
     rows = ordered("tickets", seen(world["tickets"], customer, cutoff))
     standing, waiting, oldest = 0, 0, 0.0
     for ticket in by(rows, "ticket_id").values():
@@ -183,7 +187,7 @@ def support_state(world, customer, cutoff) -> dict:
     }
 
 
-def payment_state(world, customer, cutoff) -> dict:
+def payment_state(world: dict[str, Any], customer: str, cutoff: dt.datetime) -> dict:
     rows = ordered("payments", seen(world["payments"], customer, cutoff))
     past, days_past, amount, dunning = 0, 0.0, 0, False
     attempts, coming = [], []  # what lies ahead, that of the cutoff's own instant included
@@ -212,8 +216,8 @@ def payment_state(world, customer, cutoff) -> dict:
     }
 
 
-def contract_state(world, customer, cutoff) -> dict:
-    def live_at(instant):
+def contract_state(world: dict[str, Any], customer: str, cutoff: dt.datetime) -> dict:
+    def live_at(instant: dt.datetime) -> Any:
         rows = seen(world["subscriptions"], customer, cutoff)
         rows = [row for row in rows if row["event_at"] <= instant]
         rows.sort(key=lambda r: (r["event_at"], STATUS_ORDER.index(r["kind"]), r["event_id"]))
@@ -249,7 +253,7 @@ def contract_state(world, customer, cutoff) -> dict:
     }
 
 
-def assert_counted_by_hand(engine, raw):
+def assert_counted_by_hand(engine: Engine, raw: dict[str, Any]) -> Any:
     """Features of random rows are those that the definitions give."""
     world = complete(raw)
     with tempfile.TemporaryDirectory() as folder:
