@@ -31,7 +31,6 @@ from pipelines.review import pictures
 from pipelines.review.description import description
 from reading.document import Document
 from retention.language import ENGLISH
-from studies import scoreboard
 from worlds.project import ROOT, SMALL, STAGES, Project
 
 if TYPE_CHECKING:
@@ -239,36 +238,6 @@ def test_page_picture_and_notebook_give_the_same_cohorts_recovery_and_losses(
     for month, lost in notebook["lost"].iterrows():
         cents = " ".join(ENGLISH.money(round(100 * lost[cause]), "EUR") for cause in CAUSES)
         assert re.search(rf"{ENGLISH.month(month)} \S+ {re.escape(cents)} ", page), month
-
-
-def test_the_scoreboard_tunes_and_measures_every_rival_that_can_run(
-    done: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scoreboard, "COX", (done / "no-python", done / "no-script"))
-    with done.inside():
-        text, chosen = scoreboard.section("A small world", 1)
-        grown = scoreboard.larger_section(chosen, 2)
-    for rival in (
-        "gradient boosting",
-        "logistic regression",
-        "recency rule",
-        "base rate",
-        "oracle",
-    ):
-        assert text.count(f"| {rival} | ") == 7  # the comparison, and a table a cause and horizon
-    assert "cox" not in text
-    assert "tuned with 1 trials" in text
-    control = text.split("### Control: shuffled outcomes")[1]
-    # Whether it is 0.5 is tested where there are more churners than in so small a world.
-    assert len(re.findall(r"^- \w+ \d+w: 0\.\d{3} \(", control, re.MULTILINE)) == 6
-    counted = r"^### Voluntary churn within 4w\n\n([\d,]+) test"
-    rows = [
-        int(found.replace(",", ""))
-        for said in (text, grown)
-        for found in re.findall(counted, said, re.MULTILINE)
-    ]
-    assert rows[1] == pytest.approx(2 * rows[0], rel=0.15)
-    assert grown.count("| logistic regression | ") == 3
 
 
 def test_mlflow_holds_the_metrics_of_the_metrics_files(done: Project) -> None:
