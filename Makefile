@@ -53,7 +53,7 @@ $(VENV)/.installed-spark: $(VENV)/.installed-dev
 TWO_PROCESSES := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
-test: $(VENV)/.installed-dev ## Run the tests (four minutes)
+test: $(VENV)/.installed-dev ## Run the tests (a few minutes)
 	python -m pytest -m "not slow" $(TWO_PROCESSES)
 
 .PHONY: test-slow

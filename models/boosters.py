@@ -104,7 +104,7 @@ class _Stream(lgb.Sequence):  # type: ignore[misc]
 def _binned(
     selection: Selection, stream: _Stream, names: list[str], params: dict[str, Any], most: int
 ) -> lgb.Dataset:
-    """Bin some rows: by all of them where they are at most so many, else by every few."""
+    """Bin some rows: by all of them, or by every n-th where there are more than ``most``."""
     step = _step(len(selection), most)
     chosen = dataclasses.replace(selection, rows=selection.rows[::step])
     by = lgb.Dataset(chosen.copy(), feature_name=names, params=params)
@@ -132,8 +132,8 @@ def booster_learner(
     settings
         Of the model.
     batch_rows, binned_rows, fitted_rows
-        Rows handed to LightGBM at a time; at most so many rows cut its bins; at most so many rows
-        fit the regression that the trees start from. They bound time and memory.
+        Rows handed to LightGBM at a time, and the most rows that cut its bins and that fit the
+        regression which the trees start from. They bound time and memory.
 
     Raises
     ------

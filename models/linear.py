@@ -70,8 +70,8 @@ class LinearPart:
     ) -> NDArray[np.float64]:
         """Log-odds (n,) of rows X (n, f); those of a row do not depend on the others.
 
-        X is an array, or anything that has a length and gives rows of one when it is sliced, which
-        is done so many rows at a time.
+        X is an array, or anything that has a length and gives rows of one when it is sliced;
+        ``batch_rows`` are taken at a time.
         """
         parts = [
             self.contributions(np.asarray(X[first : first + batch_rows])).sum(axis=1)

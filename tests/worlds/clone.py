@@ -60,7 +60,7 @@ class Clone:
         return self._run(sys.executable, "-m", "dvc", *arguments, check=False)
 
     def stage(self, module: str) -> subprocess.CompletedProcess[str]:
-        """Run a module of the pipeline that is no stage, as make does."""
+        """Run a module of the pipeline that is not a stage, as make does."""
         return self._run(sys.executable, "-m", f"pipelines.{module}", check=False)
 
     def _run(
