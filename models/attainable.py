@@ -61,7 +61,7 @@ def ceiling_figures(pooled: Mapping[str, Any], model: str, base: str) -> dict[st
     Parameters
     ----------
     pooled
-        ``pooled`` of ``models.evaluation.report``.
+        ``pooled`` of ``models.evaluation.evaluation_report``.
     model, base
         Names of the model and of the base rate in it.
     """

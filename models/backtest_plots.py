@@ -24,7 +24,7 @@ def calibration_picture(report: Mapping[str, Any], labels: Sequence[str], path: 
     Parameters
     ----------
     report
-        From ``models.evaluation.report``.
+        From ``models.evaluation.evaluation_report``.
     labels
         Names of the horizons.
     path
@@ -58,7 +58,7 @@ def weekly_picture(report: Mapping[str, Any], label: str, path: Path) -> None:
     Parameters
     ----------
     report
-        From ``models.evaluation.report``.
+        From ``models.evaluation.evaluation_report``.
     label
         Name of the horizon.
     path

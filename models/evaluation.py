@@ -10,16 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data.contracts import CAUSES
-from models.metrics import (
-    Scored,
-    calibration_error_limit,
-    estimate,
-    measure,
-    reliability,
-    resample,
-    resampled_counts,
-)
+from models.metrics import ScoredRows, all_metrics, reliability_bins
 from models.model_settings import EvaluationTerms
+from models.resampling import calibration_error_limit, estimate, resample, resampled_counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +44,7 @@ class EvaluationSettings(EvaluationTerms):
     threads: int = 1
 
 
-def report(
+def evaluation_report(
     table: pd.DataFrame, labels: Sequence[str], settings: EvaluationSettings
 ) -> dict[str, Any]:
     """Measure scored test snapshots.
@@ -118,13 +111,13 @@ def _cells(
     labels: Sequence[str],
     settings: EvaluationSettings,
     mask: NDArray[np.bool_],
-) -> Iterator[tuple[str, str, NDArray[np.int64], Scored]]:
+) -> Iterator[tuple[str, str, NDArray[np.int64], ScoredRows]]:
     """Yield cause, label, positions of the rows whose outcome is known, and these rows scored."""
     for cause in CAUSES:
         for label in labels:
             outcome = part[f"outcome_{label}"]
             rows = np.flatnonzero(mask & outcome.notna().to_numpy())
-            scored = Scored(
+            scored = ScoredRows(
                 y=(outcome == cause).to_numpy(dtype=bool)[rows],
                 risk=part[f"risk_{cause}_{label}"].to_numpy(dtype=np.float64)[rows],
                 mrr=part["mrr"].to_numpy()[rows],
@@ -152,14 +145,12 @@ def _pooled(
     for name, part in parts.items():
         LOG.info("Measuring %s: %d rows, %d resamples", name, len(part), settings.resamples)
         for cause, label, rows, scored in _cells(part, labels, settings, np.ones(len(part), bool)):
-            values, drawn = (
-                measure(scored),
-                resample(scored, customer[rows], counts, settings.threads),
-            )
+            values = all_metrics(scored)
+            drawn = resample(scored, customer[rows], counts, settings.threads)
             result["pooled"][name][cause][label] = _counts(scored) | {
                 metric: estimate(values[metric], drawn[metric]) for metric in values
             }
-            result["reliability"][name][cause][label] = reliability(scored)
+            result["reliability"][name][cause][label] = reliability_bins(scored)
             limit = calibration_error_limit(scored, customer[rows], seed=settings.seed)
             result["calibration_error_limit"][name][cause][label] = _finite(limit)
             if name == first:
@@ -182,14 +173,14 @@ def _contraction(
         known = part[part["contracted"].notna() & part[f"risk_contraction_{label}"].notna()]
         if known.empty:
             continue
-        scored = Scored(
+        scored = ScoredRows(
             y=known["contracted"].to_numpy(dtype=bool),
             risk=known[f"risk_contraction_{label}"].to_numpy(dtype=np.float64),
             mrr=known["mrr"].to_numpy(),
             week=known["cutoff"].to_numpy(),
             bins=settings.bins,
         )
-        values = measure(scored)
+        values = all_metrics(scored)
         customer = np.unique(known["customer_id"].astype(str), return_inverse=True)[1]
         counts = resampled_counts(customer.max(initial=-1) + 1, settings.resamples, settings.seed)
         drawn = resample(scored, customer, counts, settings.threads)
@@ -208,12 +199,12 @@ def _values(
     result: dict[str, Any] = {name: {cause: {} for cause in CAUSES} for name in parts}
     for name, part in parts.items():
         for cause, label, _, scored in _cells(part, labels, settings, mask):
-            values = {metric: _finite(value) for metric, value in measure(scored).items()}
+            values = {metric: _finite(value) for metric, value in all_metrics(scored).items()}
             result[name][cause][label] = _counts(scored) | values
     return result
 
 
-def _counts(scored: Scored) -> dict[str, Any]:
+def _counts(scored: ScoredRows) -> dict[str, Any]:
     return {"rows": len(scored.y), "events": int(scored.y.sum())}
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data.contracts import CAUSES
-from models.metrics import estimate, resampled_counts
 from models.model_settings import GateTerms
+from models.resampling import estimate, resampled_counts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,14 +1,13 @@
-"""Measures of risks against what happened, each with weights, so that customers can be resampled.
+"""Metrics that compare risks with outcomes, weighted, so that customers can be resampled.
 
-Every metric reads a ``Sample``, scored rows with a weight each, and gives a float: NaN where it is
-not defined (one class only). Ties never depend on the order of rows.
+Every metric maps a ``Sample``, scored rows with a weight each, to a float: NaN where it is not
+defined (one class only). Ties never depend on the order of rows.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from scipy.special import betainc, logit
 
 from models.calibration import logistic_fit
 from models.model_settings import Campaign
+from models.weekly_ranking import Ties, WeeklyRanking
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,53 +26,19 @@ _SMALLEST = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
-class Ties:
-    """Rows in an order, in groups of equal keys.
-
-    Parameters
-    ----------
-    order
-        (n,) positions of the rows, sorted.
-    starts
-        (g,) where in ``order`` each group starts.
-    """
-
-    order: NDArray[np.int64]
-    starts: NDArray[np.int64]
-
-    @classmethod
-    def by(cls, *keys: NDArray[Any]) -> Ties:
-        """Sort by keys (n,), the first one foremost."""
-        order = np.lexsort(keys[::-1])
-        new = np.ones(len(order), bool)
-        new[1:] = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)
-        return cls(order, np.flatnonzero(new))
-
-    def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sum of values (n,) in each group, (g,)."""
-        return np.add.reduceat(values[self.order], self.starts)
-
-    def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give every row the value of its group, (g,) to (n,)."""
-        rows = np.empty(len(self.order))
-        rows[self.order] = np.repeat(values, np.diff(self.starts, append=len(self.order)))
-        return rows
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Risks of one cause and horizon beside what happened; unknown outcomes are left out before.
+class ScoredRows:
+    """Risks of one cause and horizon beside the outcomes, all of them known.
 
     Parameters
     ----------
     y
         bool (n,) whether the customer left by the cause within the horizon.
     risk
-        float64 (n,) the predicted probability of it.
+        float64 (n,) predicted probability of it.
     mrr
         (n,) monthly recurring revenue, minor units.
     week
-        int (n,) the cutoff: a list is made anew at each.
+        (n,) the cutoff: each has a list of its own.
     capacity
         Share of a week's rows that the team can contact.
     bins
@@ -91,7 +57,7 @@ class Scored:
 
     @functools.cached_property
     def by_risk(self) -> Ties:
-        """Rows by rising risk."""
+        """Rows by ascending risk."""
         return Ties.by(self.risk)
 
     @functools.cached_property
@@ -116,63 +82,49 @@ class Scored:
         return np.searchsorted(np.unique(edges), self.risk)
 
     @functools.cached_property
-    def list_by_risk(self) -> AtCapacity:
-        """The weekly lists, ranked by risk."""
-        return AtCapacity.of(self.week, self.risk, self.capacity)
+    def ranked_by_risk(self) -> WeeklyRanking:
+        """Rows of each week by descending risk."""
+        return WeeklyRanking.of(self.week, self.risk)
 
     @functools.cached_property
-    def list_by_loss(self) -> AtCapacity:
-        """The weekly lists, ranked by risk times MRR, the revenue expected to be lost."""
-        return AtCapacity.of(self.week, self.risk * self.mrr, self.capacity)
+    def ranked_by_loss(self) -> WeeklyRanking:
+        """Rows of each week by descending risk times MRR, the revenue expected to be lost."""
+        return WeeklyRanking.of(self.week, self.risk * self.mrr)
 
     @functools.cached_property
     def calibration_start(self) -> tuple[float, float]:
-        """Unweighted calibration intercept and slope: from here resamples are near."""
+        """Unweighted calibration intercept and slope: those of resamples are close to them."""
         return logistic_fit(self.log_odds, self.y)
 
 
 @dataclass(frozen=True)
-class AtCapacity:
-    """Who stands on the weekly lists.
+class Sample:
+    """Scored rows, weighted.
 
-    At each week the ``capacity`` share of the rows with the highest score is contacted. Rows that
-    tie for the last places share them equally: each counts in the part that a random order would
-    give it on average, and so does the last row when the capacity is no whole number.
+    Parameters
+    ----------
+    scored
+        n rows.
+    weight
+        (n,) weight of each: 1, or how often its customer was drawn.
+    capacity
+        Share of a week's rows that the team can contact, if not that of the rows.
     """
 
-    ties: Ties
-    week_of_group: NDArray[np.int64]
-    capacity: float
-
-    @classmethod
-    def of(cls, week: NDArray[Any], score: NDArray[np.float64], capacity: float) -> AtCapacity:
-        """Rank rows by falling score within their week."""
-        number = np.unique(week, return_inverse=True)[1]
-        ties = Ties.by(number, -score)
-        return cls(ties, number[ties.order][ties.starts], capacity)
-
-    def contacted(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the weight (n,) of each row on the lists: all, a part or none of its weight."""
-        mass = self.ties.sums(weight)
-        in_week = np.bincount(self.week_of_group, weights=mass)
-        before_week = np.concatenate([[0.0], np.cumsum(in_week)[:-1]])
-        above = np.cumsum(mass) - mass - before_week[self.week_of_group]
-        room = self.capacity * in_week[self.week_of_group] - above
-        share = np.divide(room, mass, out=np.zeros_like(mass), where=mass > 0).clip(0, 1)
-        return weight * self.ties.spread(share)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Scored rows with the weight (n,) of each: 1, or how often its customer was drawn."""
-
-    scored: Scored
+    scored: ScoredRows
     weight: NDArray[np.float64]
+    capacity: float | None = None
 
     @classmethod
-    def whole(cls, scored: Scored) -> Sample:
-        """Every row once."""
+    def whole(cls, scored: ScoredRows) -> Sample:
+        """Count every row once."""
         return cls(scored, np.ones(len(scored.y)))
+
+    @classmethod
+    def of_risks(cls, y: NDArray[np.bool_], risk: NDArray[np.float64]) -> Sample:
+        """Count every row once, for metrics that read neither lists nor revenue."""
+        nothing = np.zeros(len(y), np.int64)
+        return cls.whole(ScoredRows(y=y, risk=risk, mrr=nothing, week=nothing))
 
     @functools.cached_property
     def events(self) -> NDArray[np.float64]:
@@ -182,7 +134,16 @@ class Sample:
     @functools.cached_property
     def contacted(self) -> NDArray[np.float64]:
         """Weight of the rows on the weekly lists by risk, (n,)."""
-        return self.scored.list_by_risk.contacted(self.weight)
+        return self._on_lists(self.scored.ranked_by_risk)
+
+    @functools.cached_property
+    def contacted_by_loss(self) -> NDArray[np.float64]:
+        """Weight of the rows on the weekly lists by risk times MRR, (n,)."""
+        return self._on_lists(self.scored.ranked_by_loss)
+
+    def _on_lists(self, ranking: WeeklyRanking) -> NDArray[np.float64]:
+        capacity = self.scored.capacity if self.capacity is None else self.capacity
+        return ranking.contacted(self.weight, capacity)
 
     @property
     def both_classes(self) -> bool:
@@ -221,7 +182,7 @@ def average_precision(sample: Sample) -> float:
 
 
 def log_loss(sample: Sample) -> float:
-    """Mean of minus the logarithm of the probability given to what happened, in nats.
+    """Mean of minus the logarithm of the probability given to the outcome, in nats.
 
     Source: Good (1952), "Rational decisions"; risks are clipped as in scikit-learn.
     """
@@ -251,7 +212,7 @@ def calibration_slope(sample: Sample) -> float:
 
 
 def calibration_intercept(sample: Sample) -> float:
-    """Log-odds by which risks are too low on the whole (calibration in the large); 0 is right.
+    """Log-odds by which risks are too low overall (calibration in the large); 0 is right.
 
     The intercept of a logistic regression with the log-odds of the risk as an offset. Source: Van
     Calster et al. (2019), "Calibration: the Achilles heel of predictive analytics".
@@ -261,8 +222,8 @@ def calibration_intercept(sample: Sample) -> float:
     level, churned = 0.0, sample.scored.y
     odds = sample.scored.clipped / (1 - sample.scored.clipped)
     for _ in range(100):
-        # Newton on the level alone: as many churners must be expected as there were. Risks and
-        # their complements are summed apart, since near 1 the difference loses its digits.
+        # Newton's method on the level: the churners expected must equal those counted. Risks and
+        # their complements are summed separately: near 1 their difference loses its digits.
         safe = 1 / (1 + odds * np.exp(level))
         risk = odds * np.exp(level) * safe
         gap = np.sum(sample.weight * np.where(churned, safe, -risk))
@@ -278,7 +239,7 @@ def calibration_error(sample: Sample) -> float:
 
     Source: Naeini, Cooper & Hauskrecht (2015), "Obtaining well calibrated probabilities using
     Bayesian binning"; bins by quantiles as in Nixon et al. (2019), "Measuring calibration in deep
-    learning". Bins are cut once on the rows as they are, equal risks share a bin.
+    learning". Bins are cut once, on the unweighted rows; equal risks share a bin.
     """
     scored, weight = sample.scored, sample.weight
     gaps = np.bincount(scored.bin, weights=weight * (scored.risk - scored.y))
@@ -288,7 +249,7 @@ def calibration_error(sample: Sample) -> float:
 def precision_at_capacity(sample: Sample) -> float:
     """Share of churners among the contacted, ranked by risk within the week.
 
-    Source: Manning et al. (2008), section 8.4, precision at k; ties as in ``AtCapacity``.
+    Source: Manning et al. (2008), section 8.4, precision at k; ties as in ``WeeklyRanking``.
     """
     return _ratio(np.sum(sample.contacted * sample.scored.y), sample.contacted.sum())
 
@@ -296,7 +257,7 @@ def precision_at_capacity(sample: Sample) -> float:
 def recall_at_capacity(sample: Sample) -> float:
     """Share of the churners that are contacted, ranked by risk within the week.
 
-    Source: Manning et al. (2008), section 8.4, recall at k; ties as in ``AtCapacity``.
+    Source: Manning et al. (2008), section 8.4, recall at k; ties as in ``WeeklyRanking``.
     """
     return _ratio(np.sum(sample.contacted * sample.scored.y), sample.events.sum())
 
@@ -314,15 +275,14 @@ def mrr_caught_at_capacity(sample: Sample) -> float:
     """Share of the churners' MRR that is contacted, ranked by risk times MRR within the week.
 
     Recall at k weighted by revenue, after Lemmens & Gupta (2020), "Managing churn to maximize
-    profits", who rank by what is at stake and not by risk alone; ties as in ``AtCapacity``.
+    profits", who rank by the revenue at stake and not by risk alone; ties as in ``WeeklyRanking``.
     """
     lost = sample.scored.y * sample.scored.mrr
-    contacted = sample.scored.list_by_loss.contacted(sample.weight)
-    return _ratio(np.sum(contacted * lost), np.sum(sample.weight * lost))
+    return _ratio(np.sum(sample.contacted_by_loss * lost), np.sum(sample.weight * lost))
 
 
 def expected_profit(sample: Sample) -> float:
-    """Expected maximum profit a customer (EMPC), minor units: the best share is contacted.
+    """Expected maximum profit per customer (EMPC), minor units: the best share is contacted.
 
     Source: Verbraken, Verbeke & Baesens (2013), "A novel profit maximizing metric for measuring
     classification performance of customer churn prediction models". With ``g`` the uncertain share
@@ -365,74 +325,16 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
-def measure(scored: Scored) -> dict[str, float]:
-    """Every metric on the rows as they are; NaN where it is not defined."""
+def all_metrics(scored: ScoredRows) -> dict[str, float]:
+    """Compute every metric on the rows, unweighted; NaN where it is not defined."""
     if not len(scored.y):
         return dict.fromkeys(METRICS, np.nan)
     sample = Sample.whole(scored)
     return {name: metric(sample) for name, metric in METRICS.items()}
 
 
-def resampled_counts(customers: int, resamples: int, seed: int) -> NDArray[np.uint16]:
-    """How often each customer is drawn in each resample with replacement, (resamples, customers).
-
-    Source: Field & Welsh (2007), "Bootstrapping clustered data": whole customers are drawn, since
-    the rows of one are not independent.
-    """
-    random = np.random.default_rng(seed)
-    counts = np.empty((resamples, customers), np.uint16)
-    for row in counts:
-        row[:] = np.bincount(random.integers(customers, size=customers), minlength=customers)
-    return counts
-
-
-def resample(
-    scored: Scored, customer: NDArray[np.int64], counts: NDArray[np.uint16], threads: int = 1
-) -> dict[str, NDArray[np.float64]]:
-    """Every metric on every resample.
-
-    Parameters
-    ----------
-    scored
-        n rows.
-    customer
-        int (n,) number of each row's customer, a column of ``counts``.
-    counts
-        From ``resampled_counts``; use the same for all models, so that differences are paired.
-    threads
-        Change no result.
-
-    Returns
-    -------
-    dict
-        Name of the metric to float64 (resamples,).
-    """
-
-    def on_one(count: NDArray[np.uint16]) -> list[float]:
-        sample = Sample(scored, count[customer].astype(np.float64))
-        return [metric(sample) for metric in METRICS.values()]
-
-    if not len(scored.y):
-        return {name: np.full(len(counts), np.nan) for name in METRICS}
-    # NumPy lets go of the interpreter while it works on long arrays.
-    with ThreadPoolExecutor(threads) as pool:
-        values = np.array(list(pool.map(on_one, counts)))
-    return dict(zip(METRICS, values.T, strict=True))
-
-
-def estimate(value: float, resampled: NDArray[np.float64]) -> dict[str, float | None]:
-    """Value with its 95 % percentile interval (Efron & Tibshirani 1993, chapter 13).
-
-    Undefined resamples are left out; what is undefined altogether is None, so that it fits JSON.
-    """
-    defined = resampled[np.isfinite(resampled)]
-    low, high = np.quantile(defined, [0.025, 0.975]) if len(defined) else (np.nan, np.nan)
-    named = {"value": value, "low": float(low), "high": float(high)}
-    return {name: number if np.isfinite(number) else None for name, number in named.items()}
-
-
-def reliability(scored: Scored) -> list[dict[str, float]]:
-    """Rows, churners, mean risk and rate in each equal-mass bin, by rising risk."""
+def reliability_bins(scored: ScoredRows) -> list[dict[str, float]]:
+    """Rows, churners, mean risk and rate of each equal-mass bin, by ascending risk."""
     if not len(scored.y):
         return []
     rows = np.bincount(scored.bin)
@@ -447,26 +349,3 @@ def reliability(scored: Scored) -> list[dict[str, float]]:
         }
         for number in np.flatnonzero(rows)
     ]
-
-
-def calibration_error_limit(
-    scored: Scored,
-    customer: NDArray[np.int64],
-    simulations: int = 1000,
-    seed: int = 0,
-    level: float = 0.99,
-) -> float:
-    """Calibration error that perfectly calibrated risks stay under with probability ``level``.
-
-    Outcomes are simulated from the risks themselves with one uniform number a customer, so that a
-    customer's rows churn together as much as they can; this is the consistency resampling of
-    Bröcker & Smith (2007), "Increasing the reliability of reliability diagrams".
-    """
-    if not len(scored.y):
-        return np.nan
-    random = np.random.default_rng(seed)
-    errors = np.empty(simulations)
-    for number in range(simulations):
-        y = random.random(int(customer.max()) + 1)[customer] < scored.risk
-        errors[number] = np.abs(np.bincount(scored.bin, weights=scored.risk - y)).sum()
-    return float(np.quantile(errors, level) / len(scored.y))

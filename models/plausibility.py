@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import expit
 
 from models.calibration import fit_logistic_map
-from models.metrics import Sample, Scored, auroc, log_loss
+from models.metrics import Sample, auroc, log_loss
 from models.model_settings import LimitTerms
 
 if TYPE_CHECKING:
@@ -109,6 +109,5 @@ def _standard_error(area: float, events: int, rows: int) -> float:
 
 def _measures(log_odds: NDArray[np.float64], y: NDArray[np.bool_]) -> tuple[float, float]:
     """AUROC and log loss."""
-    nothing = np.zeros(len(y), np.int64)
-    sample = Sample.whole(Scored(y=y, risk=expit(log_odds), mrr=nothing, week=nothing))
+    sample = Sample.of_risks(y, np.asarray(expit(log_odds)))
     return auroc(sample), log_loss(sample)

@@ -13,7 +13,7 @@ from data.contracts import CAUSES
 from models.backtest_plots import COLOURS, METADATA
 from models.drift import LARGE, MODERATE
 from models.explain import grouped
-from models.metrics import AtCapacity
+from models.metrics import Sample, ScoredRows, lift_at_capacity, mrr_caught_at_capacity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,13 +44,13 @@ def _percent(axis: Any) -> None:
 
 
 def capacity_curves(
-    scored: pd.DataFrame, cause: str, label: str, shares: NDArray[np.float64] = LISTED_SHARES
+    table: pd.DataFrame, cause: str, label: str, shares: NDArray[np.float64] = LISTED_SHARES
 ) -> dict[str, NDArray[np.float64]]:
     """Lift and share of lost MRR caught if a share of the customers could be contacted each week.
 
     Parameters
     ----------
-    scored
+    table
         Rows of one model, as in ``models.backtest.Backtest.table``.
     cause, label
         Which risk.
@@ -62,22 +62,18 @@ def capacity_curves(
     dict
         ``lift`` (ranked by risk) and ``mrr`` (ranked by risk times MRR), float64 (k,) each.
     """
-    known = scored[scored[f"outcome_{label}"].notna()]
-    lost = (known[f"outcome_{label}"] == cause).to_numpy(dtype=np.float64)
-    risk, mrr = known[f"risk_{cause}_{label}"].to_numpy(), known["mrr"].to_numpy(np.float64)
-    week, all_rows = known["cutoff"].to_numpy(), np.ones(len(known))
-    by_risk = AtCapacity.of(week, risk, 1.0)
-    by_loss = AtCapacity.of(week, risk * mrr, 1.0)
-    curves: dict[str, list[float]] = {"lift": [], "mrr": []}
-    for share in shares:
-        contacted = replace(by_risk, capacity=float(share)).contacted(all_rows)
-        precision = np.sum(contacted * lost) / contacted.sum()
-        curves["lift"].append(precision / lost.mean() if lost.any() else np.nan)
-        contacted = replace(by_loss, capacity=float(share)).contacted(all_rows)
-        at_stake = np.sum(lost * mrr)
-        caught = np.sum(contacted * lost * mrr) / at_stake if at_stake else np.nan
-        curves["mrr"].append(caught)
-    return {name: np.array(values) for name, values in curves.items()}
+    known = table[table[f"outcome_{label}"].notna()]
+    scored = ScoredRows(
+        y=(known[f"outcome_{label}"] == cause).to_numpy(dtype=bool),
+        risk=known[f"risk_{cause}_{label}"].to_numpy(dtype=np.float64),
+        mrr=known["mrr"].to_numpy(dtype=np.float64),
+        week=known["cutoff"].to_numpy(),
+    )
+    samples = [replace(Sample.whole(scored), capacity=float(share)) for share in shares]
+    return {
+        "lift": np.array([lift_at_capacity(sample) for sample in samples]),
+        "mrr": np.array([mrr_caught_at_capacity(sample) for sample in samples]),
+    }
 
 
 def capacity_picture(

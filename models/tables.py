@@ -31,7 +31,7 @@ def markdown_tables(report: Mapping[str, Any], labels: Sequence[str]) -> str:
     Parameters
     ----------
     report
-        From ``models.evaluation.report``.
+        From ``models.evaluation.evaluation_report``.
     labels
         Names of the horizons.
     """
@@ -65,7 +65,7 @@ def verdict_table(report: Mapping[str, Any], label: str) -> str:
     Parameters
     ----------
     report
-        From ``models.evaluation.report``.
+        From ``models.evaluation.evaluation_report``.
     label
         Name of the horizon.
     """
@@ -99,7 +99,7 @@ def contraction_table(contraction: Mapping[str, Any]) -> str:
     Parameters
     ----------
     contraction
-        From ``models.evaluation.report``.
+        From ``models.evaluation.evaluation_report``.
     """
     metrics = [metric for metric in SHOWN if metric in CONTRACTION]
     one = next(iter(contraction.values()))
@@ -161,7 +161,7 @@ def flat_metrics(report: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     report
-        From ``models.evaluation.report``; its first model is the one that serves.
+        From ``models.evaluation.evaluation_report``; its first model is the one that serves.
     """
     first, *rivals = report["pooled"]
     values: dict[str, Any] = {}

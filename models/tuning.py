@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from data.coded import UNKNOWN
 from data.contracts import CAUSES
 from models.competing_risks import fit_risk_model
-from models.metrics import Sample, Scored, log_loss
+from models.metrics import Sample, log_loss
 from models.risk_data import RiskData
 from models.split import rolling_blocks
 
@@ -185,10 +185,6 @@ def fold_loss(fit: Fitted, folds: Folds) -> float:
         for code, _ in enumerate(CAUSES, start=1):
             y = test.outcome[:, 0] == code
             if y.any():
-                losses.append(_loss(y, risks[:, code - 1, 0]) / _loss(y, np.full(len(y), y.mean())))
+                loss = log_loss(Sample.of_risks(y, risks[:, code - 1, 0]))
+                losses.append(loss / log_loss(Sample.of_risks(y, np.full(len(y), y.mean()))))
     return float(np.mean(losses))
-
-
-def _loss(y: Any, risk: Any) -> float:
-    nothing = np.zeros(len(y), np.int64)
-    return log_loss(Sample.whole(Scored(y=y, risk=risk, mrr=nothing, week=nothing)))

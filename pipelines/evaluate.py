@@ -23,7 +23,7 @@ from models.backtest_plots import calibration_picture, weekly_picture
 from models.baselines import BASE_RATE
 from models.boosters import NAME, booster_learner
 from models.competing_risks import fit_risk_model
-from models.evaluation import EvaluationSettings, report
+from models.evaluation import EvaluationSettings, evaluation_report
 from models.model_settings import EvaluationTerms
 from models.split import open_and_sealed
 from models.tables import attainable_table, contraction_table, flat_metrics, markdown_tables
@@ -168,7 +168,7 @@ def main() -> None:
     truth = read_truth(clock)
     scored = result.table if truth is None else with_oracle(result.table, truth)
     named = scored.assign(cutoff=[clock.cutoff_at(k).date() for k in scored["cutoff"]])
-    measured = report(named, horizons, evaluation_settings(params, customers_now()))
+    measured = evaluation_report(named, horizons, evaluation_settings(params, customers_now()))
     measured["notes"] = [
         {"block": block, "model": model, "note": note} for block, model, note in result.notes
     ]

@@ -17,7 +17,7 @@ from models.attainable import ceiling_figures
 from models.backtest import backtest, learners
 from models.baselines import BASE_RATE
 from models.boosters import NAME
-from models.evaluation import report
+from models.evaluation import evaluation_report
 from models.split import open_and_sealed
 from pipelines.evaluate import OBSERVABLE_CEILING, evaluation_settings, world_of
 from pipelines.load import blocks_of, customers_now, load_catalog, load_history, monotone_signs
@@ -42,7 +42,7 @@ def measure(params: Params) -> dict[str, Any]:
               if name in {NAME, BASE_RATE}}  # fmt: skip
     result = backtest(data, blocks, rivals, settings)
     terms = replace(evaluation_settings(params, customers_now()), resamples=RESAMPLES)
-    measured = report(result.table, horizons, terms)
+    measured = evaluation_report(result.table, horizons, terms)
     return ceiling_figures(measured["pooled"], NAME, BASE_RATE)
 
 

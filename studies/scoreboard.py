@@ -31,7 +31,7 @@ from models import baselines
 from models.attainable import with_oracle
 from models.backtest import score_block
 from models.boosters import NAME
-from models.evaluation import report
+from models.evaluation import evaluation_report
 from models.split import open_and_sealed
 from models.tables import markdown_tables, verdict_table, with_interval
 from models.tuning import BOOSTER_SPACE, at_first_horizon, best, inner_folds, learned, search
@@ -204,7 +204,7 @@ def section(title: str, trials: int) -> tuple[str, dict[str, Mapping[str, Any]]]
     table = scored(fits, data, blocks, settings)
     truth = read_truth(clock)
     table = table if truth is None else with_oracle(table, truth)
-    measured = report(table, horizons, evaluation_settings(params, customers_now()))
+    measured = evaluation_report(table, horizons, evaluation_settings(params, customers_now()))
     control = shuffled_control(fits[NAME], data, blocks[-1], settings, params)
     text = [
         f"## {title}",
@@ -282,7 +282,7 @@ def larger_table(
 def at_first_horizon_tables(table: pd.DataFrame, settings: EvaluationSettings) -> str:
     """The tables of snapshots scored at the first horizon."""
     label = load_params().labels[0]
-    measured = report(table, [label], settings)
+    measured = evaluation_report(table, [label], settings)
     return "\n".join([verdict_table(measured, label), markdown_tables(measured, [label])])
 
 
@@ -296,7 +296,7 @@ def shuffled_control(
     """What the model makes of outcomes that nothing foretells: AUROC 0.5, or something leaks."""
     shuffled = data.shuffled(params.evaluate.seed)
     table = score_block(fit(shuffled, block.slices, settings), shuffled, block, 0)
-    measured = report(table, params.labels, evaluation_settings(params, customers_now()))
+    measured = evaluation_report(table, params.labels, evaluation_settings(params, customers_now()))
     lines = ["### Control: shuffled outcomes", "", "AUROC of the model, to hold 0.5:", ""]
     for cause, by_label in measured["pooled"][NAME].items():
         for label, cell in by_label.items():

@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from models.backtest import Backtest, backtest, learners
-from models.evaluation import EvaluationSettings, report
+from models.evaluation import EvaluationSettings, evaluation_report
 from models.metrics import METRICS
 from models.split import refit_block, rolling_blocks
 from worlds.risk_world import LAST, MODEL, SPLIT, risk_world
@@ -25,7 +25,7 @@ MODELS = ["competing_risks", "logistic_regression", "recency_rule", "base_rate"]
 def example() -> tuple[Backtest, dict]:
     rivals = learners(MODEL, "days_since_last_use")
     result = backtest(risk_world(), BLOCKS, rivals, MODEL)
-    return result, report(result.table, MODEL.labels, EVALUATION)
+    return result, evaluation_report(result.table, MODEL.labels, EVALUATION)
 
 
 def test_every_model_scores_exactly_the_test_snapshots() -> None:
@@ -130,7 +130,7 @@ def handmade(outcomes: list[str | None], risks: list[float], model: str = "a") -
 def test_unknown_outcomes_are_left_out_and_another_cause_is_no_event() -> None:
     outcomes = ["voluntary", None, "stayed", None, "involuntary", "stayed"]
     table = handmade(outcomes, [0.9, 0.1, 0.2, 0.9, 0.1, 0.3])
-    measured = report(table, ["4w"], EVALUATION)
+    measured = evaluation_report(table, ["4w"], EVALUATION)
     voluntary = measured["pooled"]["a"]["voluntary"]["4w"]
     assert (voluntary["rows"], voluntary["events"]) == (4, 1)
     kept = np.array([0.9, 0.2, 0.1, 0.3])
@@ -145,10 +145,10 @@ def test_unknown_outcomes_are_left_out_and_another_cause_is_no_event() -> None:
 
 def test_contraction_is_measured_where_it_is_known() -> None:
     table = handmade(["stayed", "voluntary", "stayed", None], [0.1, 0.2, 0.3, 0.4])
-    assert "contraction" not in report(table, ["4w"], EVALUATION)
+    assert "contraction" not in evaluation_report(table, ["4w"], EVALUATION)
     table["contracted"] = pd.array([True, False, False, pd.NA], dtype="boolean")
     table["risk_contraction_4w"] = [0.3, 0.2, 0.1, 0.9]
-    cell = report(table, ["4w"], EVALUATION)["contraction"]["a"]
+    cell = evaluation_report(table, ["4w"], EVALUATION)["contraction"]["a"]
     assert (cell["rows"], cell["events"]) == (3, 1)
     assert cell["auroc"]["value"] == 1.0
 
@@ -166,7 +166,7 @@ def test_who_left_did_not_contract_and_who_is_unknown_is_unknown() -> None:
 
 
 def test_no_known_outcome_at_all_is_reported_and_not_raised() -> None:
-    measured = report(handmade([None] * 4, [0.1] * 4), ["4w"], EVALUATION)
+    measured = evaluation_report(handmade([None] * 4, [0.1] * 4), ["4w"], EVALUATION)
     figures = measured["pooled"]["a"]["voluntary"]["4w"]
     assert figures["rows"] == 0
     assert figures["auroc"] == {"value": None, "low": None, "high": None}
@@ -177,7 +177,7 @@ def test_models_are_compared_on_the_same_snapshots_only() -> None:
     one = handmade(["stayed", "voluntary"], [0.1, 0.2])
     table = pd.concat([one, one.iloc[:1].assign(model="b")])
     with pytest.raises(ValueError, match="same snapshots"):
-        report(table, ["4w"], EVALUATION)
+        evaluation_report(table, ["4w"], EVALUATION)
 
 
 def test_differences_are_paired() -> None:
@@ -187,7 +187,9 @@ def test_differences_are_paired() -> None:
     table = pd.concat(
         [handmade(outcomes, risks, "a"), handmade(outcomes, np.clip(risks * 1.001, 0, 1), "b")]
     )
-    measured = report(table.sample(frac=1, random_state=1).sort_values("model"), ["4w"], EVALUATION)
+    measured = evaluation_report(
+        table.sample(frac=1, random_state=1).sort_values("model"), ["4w"], EVALUATION
+    )
     difference = measured["differences"]["b"]["voluntary"]["4w"]["log_loss"]
     alone = measured["pooled"]["a"]["voluntary"]["4w"]["log_loss"]
     assert difference["high"] - difference["low"] < (alone["high"] - alone["low"]) / 100

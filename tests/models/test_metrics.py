@@ -15,8 +15,8 @@ from scipy.stats import beta as beta_distribution
 from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 
-from models import metrics
-from models.metrics import METRICS, Sample, Scored, expected_profit
+from models import metrics, resampling
+from models.metrics import METRICS, Sample, ScoredRows, expected_profit
 from models.model_settings import Campaign
 
 # Few distinct values, so that ties are common.
@@ -25,13 +25,13 @@ outcomes = arrays.arrays(bool, 40).filter(lambda y: 0 < y.sum() < 40)
 weights = arrays.arrays(float, 40, elements=st.integers(0, 3))
 
 
-def scored(y: np.ndarray, risk: np.ndarray, **more: object) -> Scored:
+def scored(y: np.ndarray, risk: np.ndarray, **more: object) -> ScoredRows:
     """Rows of one week with equal MRR, unless said otherwise."""
     fields = {"mrr": np.ones(len(y)), "week": np.zeros(len(y), int)} | more
-    return Scored(y=np.asarray(y, bool), risk=np.asarray(risk, float), **fields)
+    return ScoredRows(y=np.asarray(y, bool), risk=np.asarray(risk, float), **fields)
 
 
-def random_rows(rows: int = 4000, seed: int = 0) -> tuple[Scored, np.ndarray]:
+def random_rows(rows: int = 4000, seed: int = 0) -> tuple[ScoredRows, np.ndarray]:
     """Risks that are the truth, four rows a customer, and the customers."""
     random = np.random.default_rng(seed)
     risk = random.beta(1, 12, rows)
@@ -79,7 +79,7 @@ def test_calibration_slope_and_intercept_are_those_of_their_regressions() -> Non
 
 
 def test_true_risks_are_calibrated() -> None:
-    values = metrics.measure(random_rows(200_000)[0])
+    values = metrics.all_metrics(random_rows(200_000)[0])
     assert values["calibration_slope"] == pytest.approx(1, abs=0.03)
     assert values["calibration_intercept"] == pytest.approx(0, abs=0.03)
     assert values["calibration_error"] < 0.003
@@ -89,7 +89,7 @@ def test_calibration_error_of_two_bins_by_hand() -> None:
     rows = scored([0, 0, 0, 1, 0, 1, 1, 1], [0.1] * 4 + [0.6] * 4, bins=2)
     # |0.1 - 1/4| and |0.6 - 3/4|, half of the rows each.
     assert metrics.calibration_error(Sample.whole(rows)) == pytest.approx(0.15)
-    assert metrics.reliability(rows) == [
+    assert metrics.reliability_bins(rows) == [
         {"rows": 4, "events": 1, "mean_risk": pytest.approx(0.1), "rate": 0.25},
         {"rows": 4, "events": 3, "mean_risk": pytest.approx(0.6), "rate": 0.75},
     ]
@@ -100,13 +100,13 @@ def test_bins_are_of_equal_mass_but_for_ties_and_hold_every_row(
     risk: np.ndarray, y: np.ndarray
 ) -> None:
     rows = scored(y, risk, bins=5)
-    bins = metrics.reliability(rows)
+    bins = metrics.reliability_bins(rows)
     assert sum(one["rows"] for one in bins) == 40
     assert sum(one["events"] for one in bins) == y.sum()
     for value in np.unique(risk):
         assert len(set(rows.bin[risk == value])) == 1
     distinct = scored(y, np.arange(40) / 40, bins=5)
-    assert [one["rows"] for one in metrics.reliability(distinct)] == [8] * 5
+    assert [one["rows"] for one in metrics.reliability_bins(distinct)] == [8] * 5
 
 
 def test_the_expected_profit_is_the_best_share_for_every_rate_of_success() -> None:
@@ -145,7 +145,7 @@ def test_the_weekly_list_by_hand() -> None:
         week=np.array([0, 0, 0, 0, 1, 1, 1, 1]),
         capacity=0.5,
     )
-    values = metrics.measure(rows)
+    values = metrics.all_metrics(rows)
     assert values["precision_at_capacity"] == pytest.approx(2 / 4)
     assert values["recall_at_capacity"] == pytest.approx(2 / 3)
     assert values["lift_at_capacity"] == pytest.approx((2 / 4) / (3 / 8))
@@ -168,8 +168,8 @@ def test_no_metric_depends_on_the_order_of_rows(
 ) -> None:
     week, mrr = np.arange(40) % 3, np.arange(40.0) // 4
     order = np.array(random.sample(range(40), 40))
-    straight = metrics.measure(scored(y, risk, week=week, mrr=mrr))
-    shuffled = metrics.measure(scored(y[order], risk[order], week=week[order], mrr=mrr[order]))
+    straight = metrics.all_metrics(scored(y, risk, week=week, mrr=mrr))
+    shuffled = metrics.all_metrics(scored(y[order], risk[order], week=week[order], mrr=mrr[order]))
     assert shuffled == pytest.approx(straight, rel=1e-6, abs=1e-9, nan_ok=True)
 
 
@@ -189,19 +189,19 @@ def test_a_weight_is_a_number_of_copies(name: str) -> None:
 
 @pytest.mark.parametrize("y", [np.zeros(5, bool), np.ones(5, bool), np.empty(0, bool)])
 def test_one_class_and_no_rows_are_undefined_and_raise_nothing(y: np.ndarray) -> None:
-    values = metrics.measure(scored(y, np.linspace(0.1, 0.5, len(y))))
+    values = metrics.all_metrics(scored(y, np.linspace(0.1, 0.5, len(y))))
     assert np.isnan(values["auroc"])
     assert np.isnan(values["calibration_slope"])
     assert np.isfinite(values["log_loss"]) == (len(y) > 0)
 
 
 def test_resamples_draw_whole_customers() -> None:
-    counts = metrics.resampled_counts(50, 300, seed=1)
+    counts = resampling.resampled_counts(50, 300, seed=1)
     assert (counts.sum(axis=1) == 50).all()
     assert counts.mean() == 1
     assert counts.var() == pytest.approx(1 - 1 / 50, abs=0.05)
-    assert (counts == metrics.resampled_counts(50, 300, seed=1)).all()
-    assert not (counts == metrics.resampled_counts(50, 300, seed=2)).all()
+    assert (counts == resampling.resampled_counts(50, 300, seed=1)).all()
+    assert not (counts == resampling.resampled_counts(50, 300, seed=2)).all()
 
 
 def test_intervals_are_wider_when_the_rows_of_a_customer_repeat_each_other() -> None:
@@ -209,25 +209,27 @@ def test_intervals_are_wider_when_the_rows_of_a_customer_repeat_each_other() -> 
     four = np.repeat(np.arange(1000), 4)
     copies = {field: getattr(rows, field)[four] for field in ("y", "risk", "mrr", "week")}
     repeated = dataclasses.replace(rows, **copies)
-    counts = metrics.resampled_counts(1000, 200, seed=0)
-    by_customer = metrics.resample(repeated, four, counts)["log_loss"].std()
-    once = metrics.resample(rows, np.arange(1000), counts)["log_loss"].std()
+    counts = resampling.resampled_counts(1000, 200, seed=0)
+    by_customer = resampling.resample(repeated, four, counts)["log_loss"].std()
+    once = resampling.resample(rows, np.arange(1000), counts)["log_loss"].std()
     assert by_customer == pytest.approx(once)
     loss = np.where(rows.y, -np.log(rows.risk), -np.log(1 - rows.risk))
     assert by_customer == pytest.approx(loss.std() / np.sqrt(1000), rel=0.2)
 
 
 def test_an_estimate_is_its_value_between_percentiles() -> None:
-    found = metrics.estimate(0.5, np.append(np.linspace(0, 1, 1001), np.nan))
+    found = resampling.estimate(0.5, np.append(np.linspace(0, 1, 1001), np.nan))
     assert found == pytest.approx({"value": 0.5, "low": 0.025, "high": 0.975})
-    assert metrics.estimate(np.nan, np.full(3, np.nan)) == dict.fromkeys(("value", "low", "high"))
+    assert resampling.estimate(np.nan, np.full(3, np.nan)) == dict.fromkeys(
+        ("value", "low", "high")
+    )
 
 
 def test_the_limit_of_the_calibration_error_tells_true_risks_from_bold_ones() -> None:
     for seed in range(5):
         rows, customer = random_rows(seed=seed)
-        limit = metrics.calibration_error_limit(rows, customer, simulations=300)
+        limit = resampling.calibration_error_limit(rows, customer, simulations=300)
         assert metrics.calibration_error(Sample.whole(rows)) < limit
         bold = scored(rows.y, expit(0.5 + 1.6 * logit(rows.risk)))
-        limit = metrics.calibration_error_limit(bold, customer, simulations=300)
+        limit = resampling.calibration_error_limit(bold, customer, simulations=300)
         assert metrics.calibration_error(Sample.whole(bold)) > limit
