@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from data.contracts import CAUSES
+from models.tables import ORACLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ORACLE = "oracle"
 # Metrics and whether less is better.
 METRICS = {"log_loss": True, "average_precision": False}
 KEYS = ["customer_id", "cutoff"]

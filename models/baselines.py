@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import logit
-from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
+from models.hazards import Scorer
 from models.linear import preparation, ridge_regression
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
@@ -30,11 +28,10 @@ if TYPE_CHECKING:
 BASE_RATE = "base_rate"
 RECENCY = "recency_rule"
 LOGISTIC = "logistic_regression"
-GRADIENT_BOOSTING = "gradient_boosting"
 
 
 @dataclass(frozen=True)
-class BinScorer:
+class BinScorer(Scorer):
     """Log-odds by bin of one feature.
 
     Parameters
@@ -55,11 +52,6 @@ class BinScorer:
     def size(self) -> str:
         """Number of bins, in words."""
         return f"{len(self.table)} bins"
-
-    @property
-    def strongest(self) -> int | None:
-        """Not told."""
-        return None
 
     def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Log-odds (n,) of rows X (n, f)."""
@@ -110,7 +102,7 @@ def recency_learner(feature: str, bins: int = 10) -> Learner:
 
 
 @dataclass(frozen=True)
-class LinearScorer:
+class LinearScorer(Scorer):
     """Log-odds of a logistic regression behind its preparation of the features."""
 
     preparation: Pipeline
@@ -120,11 +112,6 @@ class LinearScorer:
     def size(self) -> str:
         """Number of coefficients and their penalty, in words."""
         return f"{self.regression.coef_.size} coefficients, C {self.regression.C:g}"
-
-    @property
-    def strongest(self) -> int | None:
-        """Not told."""
-        return None
 
     def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Log-odds (n,) of rows X (n, f)."""
@@ -167,57 +154,6 @@ def logistic_learner(penalties: tuple[float, ...] = (1e-3, 1e-2)) -> Learner:
                 tried = list(pool.map(fitted, penalties))
                 losses = [_stop_loss(regression, X_stop, y_stop) for regression in tried]
             return LinearScorer(ready, tried[int(np.argmin(losses))])
-
-        return fit
-
-    return prepare
-
-
-@dataclass(frozen=True)
-class TreesScorer:
-    """Log-odds of scikit-learn's gradient boosting."""
-
-    trees: HistGradientBoostingClassifier
-
-    @property
-    def size(self) -> str:
-        """Number of trees, in words."""
-        return f"{self.trees.n_iter_} trees"
-
-    @property
-    def strongest(self) -> int | None:
-        """Not told."""
-        return None
-
-    def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Log-odds (n,) of rows X (n, f)."""
-        return np.asarray(self.trees.decision_function(X), dtype=np.float64)
-
-
-def gradient_boosting_learner(settings: Mapping[str, Any], seed: int) -> Learner:
-    """Return the learner of scikit-learn's histogram gradient boosting, stopped by the stop slice.
-
-    Parameters
-    ----------
-    settings
-        Of ``HistGradientBoostingClassifier``.
-    seed
-        Of its draws.
-    """
-
-    def prepare(train: Selection, stop: Selection, _feature_names: tuple[str, ...]) -> Fit:
-        X_train, X_stop = train.copy(), stop.copy()
-        # Its bins can't be cut where nothing is known at all.
-        X_train[:, np.isnan(X_train).all(axis=0)] = 0
-
-        def fit(
-            y_train: NDArray[np.bool_], y_stop: NDArray[np.bool_], _cause: str | None
-        ) -> TreesScorer:
-            trees = HistGradientBoostingClassifier(
-                max_iter=600, early_stopping=True, n_iter_no_change=40, tol=0.0, random_state=seed,
-                **settings,
-            )  # fmt: skip
-            return TreesScorer(trees.fit(X_train, y_train, X_val=X_stop, y_val=y_stop))
 
         return fit
 

@@ -20,7 +20,7 @@ from data.errors import BadInputError
 from models.calibration import LogisticMap
 from models.competing_risks import ModelSettings, RiskModel
 from models.contraction import Contraction
-from models.hazards import Fit, Hazard, Learner
+from models.hazards import Fit, Hazard, Learner, Scorer
 from models.linear import FITTED_ROWS, LinearPart, linear_learner
 from models.split import Slices, Span
 
@@ -42,7 +42,7 @@ _CLASS_WEIGHTS = ("is_unbalance", "unbalance", "unbalanced_sets", "scale_pos_wei
 
 
 @dataclass(frozen=True)
-class BoosterScorer:
+class BoosterScorer(Scorer):
     """Log-odds of a LightGBM booster, and of the regression that it was grown on.
 
     Parameters

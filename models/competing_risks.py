@@ -256,7 +256,7 @@ def _fit_interval(
     outcome = data.outcome[:, interval]
     _require_outcomes(outcome[train], spans, interval, settings)
     slices = Selection(data.X, train), Selection(data.X, stop)
-    ladder = _Ladder(
+    chain = _FallbackChain(
         None if learner is None else learner(*slices, data.feature_names),
         outcome[train],
         outcome[stop],
@@ -269,7 +269,7 @@ def _fit_interval(
     X = data.X[calibrate]
     for code, cause in enumerate(CAUSES, start=1):
         began = time.perf_counter()
-        hazard, note = ladder.fit(code)
+        hazard, note = chain.fit(code)
         y = outcome[calibrate] == code
         calibration = fit_logistic_map(hazard.raw_log_odds(X), y, settings.calibration_prior)
         hazards.append(Hazard(hazard.scorer, hazard.offset, calibration))
@@ -287,7 +287,7 @@ def _fit_interval(
 
 
 @dataclass(frozen=True)
-class _Ladder:
+class _FallbackChain:
     """Three ways to a hazard, the best that the churners of one interval allow.
 
     From the cause's own churners; from those of both causes, shifted by the cause's share; the base

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import logit
@@ -17,17 +18,20 @@ if TYPE_CHECKING:
     from models.risk_data import Selection
 
 
-class Scorer(Protocol):
+class Scorer(ABC):
     """What a learner learned: log-odds of a hazard from features."""
 
     @property
+    @abstractmethod
     def size(self) -> str:
-        """How big it grew, in words for the log."""
+        """How large it grew, in words for the log."""
 
     @property
     def strongest(self) -> int | None:
-        """Position of the feature that does most of the work, where one can be told."""
+        """Position of the feature that contributes most; None if it cannot be singled out."""
+        return None
 
+    @abstractmethod
     def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Uncalibrated log-odds (n,) of rows X (n, f)."""
 

@@ -10,6 +10,8 @@ from models.evaluation import CONTRACTION
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+# The true risks of a simulated world, scored like a model, have this name in a report.
+ORACLE = "oracle"
 SHOWN = {
     "auroc": "AUROC",
     "average_precision": "average precision",

@@ -17,7 +17,7 @@ from data.atomic import replaced_folder, write_table, write_text
 from data.coded import coded
 from data.contracts import INSTANT, OUTCOMES
 from data.imports import ROOT
-from models.attainable import ORACLE, attainable_shares, ceiling_figures, with_oracle
+from models.attainable import attainable_shares, ceiling_figures, with_oracle
 from models.backtest import backtest, learners, score_block
 from models.backtest_plots import calibration_picture, weekly_picture
 from models.baselines import BASE_RATE
@@ -26,7 +26,7 @@ from models.competing_risks import fit_risk_model
 from models.evaluation import EvaluationSettings, evaluation_report
 from models.model_settings import EvaluationTerms
 from models.split import open_and_sealed
-from models.tables import attainable_table, contraction_table, flat_metrics, markdown_tables
+from models.tables import ORACLE, attainable_table, contraction_table, flat_metrics, markdown_tables
 from pipelines.load import blocks_of, customers_now, load_catalog, load_history, monotone_signs
 from pipelines.modelling import capacity_shares, model_settings
 from pipelines.params import load_params, terms

@@ -15,9 +15,9 @@ import yaml
 from data.atomic import replaced_folder, write_text
 from data.contracts import CAUSES
 from features.declare import CATALOG_FILE
-from models.attainable import ORACLE
 from models.boosters import load_model
 from models.drift import LARGE
+from models.tables import ORACLE
 from pipelines.load import load_newest
 from pipelines.params import load_params
 from pipelines.paths import FEATURES, MODEL, PARAMS_FILE, REPORTS, SCORES, TUNED_FILE

@@ -21,7 +21,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from data.contracts import CAUSES
 from models.calibration import fit_logistic_map
 from models.competing_risks import ModelSettings, RiskModel
-from models.hazards import Hazard
+from models.hazards import Hazard, Scorer
 from models.linear import signed_log
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ Solve = Callable[
 
 
 @dataclass(frozen=True)
-class CoxScorer:
+class CoxScorer(Scorer):
     """Log-odds of the hazard of one interval.
 
     Parameters
@@ -73,11 +73,6 @@ class CoxScorer:
     def size(self) -> str:
         """Number of coefficients, in words."""
         return f"{len(self.coefficients)} coefficients"
-
-    @property
-    def strongest(self) -> int | None:
-        """Not told."""
-        return None
 
     def log_odds(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Log-odds (n,) of rows X (n, f)."""

@@ -43,7 +43,7 @@ from pipelines.params import Params, load_params
 from pipelines.paths import REPORTS
 from pipelines.stage import run_stage
 from pipelines.tune import booster_model
-from studies import cox_learner
+from studies import cox_learner, trees_learner
 from studies.scaled_world import larger_world
 from studies.scratch import scratch_folder
 
@@ -135,9 +135,7 @@ def fitted_by(name: str, settings: ModelSettings, params: Mapping[str, Any]) -> 
         return fit
     learners: dict[str, Callable[[], Learner]] = {
         baselines.LOGISTIC: lambda: baselines.logistic_learner((params["C"],)),
-        baselines.GRADIENT_BOOSTING: lambda: baselines.gradient_boosting_learner(
-            params, settings.seed
-        ),
+        trees_learner.NAME: lambda: trees_learner.trees_learner(params, settings.seed),
         baselines.RECENCY: lambda: baselines.recency_learner(RECENCY_FEATURE, params["bins"]),
         baselines.BASE_RATE: lambda: None,
     }
@@ -149,7 +147,7 @@ def contenders(params: Params, data: RiskData) -> dict[str, tuple[Any, Mapping[s
     penalty = FloatDistribution(1e-4, 1.0, log=True)
     all_of_them: dict[str, tuple[Any, Mapping[str, Any]]] = {
         NAME: (BOOSTER_SPACE, dataclasses.asdict(params.train.lightgbm)),
-        baselines.GRADIENT_BOOSTING: (TREES, TREES_START),
+        trees_learner.NAME: (TREES, TREES_START),
         baselines.LOGISTIC: ({"C": penalty}, {"C": 1e-2}),
         cox_learner.NAME: ({"penalty": penalty}, {"penalty": 1e-2}),
         baselines.RECENCY: ({"bins": IntDistribution(3, 40)}, {"bins": 10}),
@@ -242,7 +240,7 @@ def more_worlds_section(chosen: Mapping[str, Mapping[str, Any]], times: int, wor
 
     The share of customers that a team can contact is that of the first of them.
     """
-    slow = (cox_learner.NAME, baselines.GRADIENT_BOOSTING)
+    slow = (cox_learner.NAME, trees_learner.NAME)
     rivals = {name: found for name, found in chosen.items() if name not in slow}
     tables, settings = zip(
         *(larger_table(rivals, times, number) for number in range(1, worlds + 1)), strict=True

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.contracts import CAUSES
 from models.drift import LARGE
-from models.tables import SHOWN, with_interval
+from models.tables import ORACLE, SHOWN, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -138,7 +138,7 @@ def _look_at(
             )
         for rival in rivals:
             gain = evaluation["differences"][rival][cause][first]["log_loss"]
-            if rival != "oracle" and gain["high"] is not None and gain["high"] >= 0:
+            if rival != ORACLE and gain["high"] is not None and gain["high"] >= 0:
                 yield (
                     f"- The {rival.replace('_', ' ')} may be as good on {cause} churn: log loss "
                     f"difference {with_interval(gain, 'log_loss')}."

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from models.attainable import ORACLE, attainable_shares, ceiling_figures, skill, with_oracle
+from models.attainable import attainable_shares, ceiling_figures, skill, with_oracle
+from models.tables import ORACLE
 
 
 def pooled(**log_losses: float) -> Any:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
-from models.baselines import gradient_boosting_learner, logistic_learner, recency_learner
+from models.baselines import logistic_learner, recency_learner
 from models.competing_risks import fit_risk_model
 from models.risk_data import Selection
 from models.split import rolling_blocks
@@ -86,16 +84,3 @@ def test_logistic_regression_takes_what_is_missing_infinite_or_constant() -> Non
     scorer = learner(whole(X), whole(X), ("a", "b", "c", "d"))(y, y, None)
     assert np.isfinite(scorer.log_odds(X)).all()
     assert np.corrcoef(scorer.log_odds(X), X[:, 0])[0, 1] > 0.9
-
-
-def test_gradient_boosting_of_scikit_learn_learns_repeats_and_takes_what_is_missing() -> None:
-    data = risk_world()
-    X = data.X.copy()
-    X[:, NAMES.index("noise_2")] = np.nan
-    data = dataclasses.replace(data, X=X)
-    learner = gradient_boosting_learner({"learning_rate": 0.1, "max_leaf_nodes": 7}, seed=1)
-    models = [fit_risk_model("trees", learner, data, BLOCK.slices, MODEL) for _ in range(2)]
-    risks, again = (model.predict(X, NAMES) for model in models)
-    assert (risks == again).all()
-    for cause in range(2):
-        assert np.corrcoef(risks[:, cause, 0], true_risks(X)[:, cause, 0])[0, 1] > 0.9
