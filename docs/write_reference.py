@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.contracts import LOGS, TABLES
+from data.markdown import markdown_table
 from data.quality import rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from data.contracts import Column, Table
     from data.quality import Rule
@@ -55,12 +56,6 @@ append-only event logs. Each row of a log carries two times: `event_at`, when it
 A row that breaks a rule goes to `data/quarantine/` with the name of the first rule that it breaks.
 The run stops when a larger share of a table than `validate.share_limit` breaks one rule. A null in
 a required column breaks `missing_<column>`. Beside the rules of its own, each log has these:"""
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table."""
-    lines = (header, ["---"] * len(header), *rows)
-    return ["| " + " | ".join(line) + " |" for line in lines]
 
 
 def required(column: Column, table: Table) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from data.contracts import CAUSES
+from data.markdown import PLAIN, RIGHT, markdown_table
 from models.evaluation import CONTRACTION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 # The true risks of a simulated world, scored like a model, have this name in a report.
 ORACLE = "oracle"
@@ -48,16 +49,8 @@ def markdown_tables(report: Mapping[str, Any], labels: Sequence[str]) -> str:
                 f"{one['rows']:,} test snapshots, {one['events']:,} of them churned.",
                 "",
             ]
-            if not one["events"]:
-                continue
-            lines += [
-                "| model | " + " | ".join(SHOWN.values()) + " |",
-                "| --- |" + " ---: |" * len(SHOWN),
-            ]
-            for model, cell in cells.items():
-                figures = " | ".join(with_interval(cell[metric], metric) for metric in SHOWN)
-                lines.append(f"| {model.replace('_', ' ')} | {figures} |")
-            lines.append("")
+            if one["events"]:
+                lines += [*_model_table(cells, SHOWN), ""]
     return "\n".join(lines)
 
 
@@ -73,16 +66,16 @@ def verdict_table(report: Mapping[str, Any], label: str) -> str:
     """
     first = next(iter(report["pooled"]))
     columns = [(cause, metric) for cause in CAUSES for metric in COMPARED]
-    lines = [
-        f"### {first.replace('_', ' ').capitalize()} minus each rival, within {label}",
-        "",
-        "| rival | " + " | ".join(f"{SHOWN[m]}, {cause}" for cause, m in columns) + " |",
-        "| --- |" + " ---: |" * len(columns),
+    header = ["rival", *(f"{SHOWN[metric]}, {cause}" for cause, metric in columns)]
+    rows = [
+        [
+            rival.replace("_", " "),
+            *(_verdict(cells[cause][label][metric], metric) for cause, metric in columns),
+        ]
+        for rival, cells in report["differences"].items()
     ]
-    for rival, cells in report["differences"].items():
-        said = [_verdict(cells[cause][label][metric], metric) for cause, metric in columns]
-        lines.append(f"| {rival.replace('_', ' ')} | {' | '.join(said)} |")
-    return "\n".join([*lines, ""])
+    title = f"### {first.replace('_', ' ').capitalize()} minus each rival, within {label}"
+    return "\n".join([title, "", *_figures(header, rows), ""])
 
 
 def _verdict(difference: Mapping[str, float | None], metric: str) -> str:
@@ -110,13 +103,25 @@ def contraction_table(contraction: Mapping[str, Any]) -> str:
         "",
         f"{one['rows']:,} test snapshots, {one['events']:,} of them contracted.",
         "",
-        "| model | " + " | ".join(SHOWN[metric] for metric in metrics) + " |",
-        "| --- |" + " ---: |" * len(metrics),
+        *_model_table(contraction, metrics),
+        "",
     ]
-    for model, cell in contraction.items():
-        figures = " | ".join(with_interval(cell[metric], metric) for metric in metrics)
-        lines.append(f"| {model.replace('_', ' ')} | {figures} |")
-    return "\n".join([*lines, ""])
+    return "\n".join(lines)
+
+
+def _model_table(cells: Mapping[str, Mapping[str, Any]], metrics: Iterable[str]) -> list[str]:
+    """Lines of a table of metrics with intervals, a row per model."""
+    metrics = list(metrics)
+    rows = [
+        [model.replace("_", " "), *(with_interval(cell[metric], metric) for metric in metrics)]
+        for model, cell in cells.items()
+    ]
+    return _figures(["model", *(SHOWN[metric] for metric in metrics)], rows)
+
+
+def _figures(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a table whose first column names what the others measure."""
+    return markdown_table(header, rows, [PLAIN, *[RIGHT] * (len(header) - 1)])
 
 
 def attainable_table(shares: Mapping[str, Any]) -> str:
@@ -128,21 +133,15 @@ def attainable_table(shares: Mapping[str, Any]) -> str:
         Ceiling -> cause -> horizon -> metric, from ``models.attainable.attainable_shares``.
     """
     columns = [(ceiling, metric) for ceiling in shares for metric in ATTAINABLE]
-    lines = [
-        "### Share of the attainable skill",
-        "",
-        "| cause, horizon | "
-        + " | ".join(f"{ATTAINABLE[m]}, {c.replace('_', ' ')}" for c, m in columns)
-        + " |",
-        "| --- |" + " ---: |" * len(columns),
-    ]
-    first = next(iter(shares.values()))
+    header = [f"{ATTAINABLE[metric]}, {ceiling.replace('_', ' ')}" for ceiling, metric in columns]
+    rows = []
     for cause in CAUSES:
-        for label in first[cause]:
+        for label in next(iter(shares.values()))[cause]:
             values = [shares[ceiling][cause][label][metric] for ceiling, metric in columns]
-            cells = " | ".join("-" if v is None else f"{v:.0%}" for v in values)
-            lines.append(f"| {cause} {label} | {cells} |")
-    return "\n".join([*lines, ""])
+            cells = ["-" if value is None else f"{value:.0%}" for value in values]
+            rows.append([f"{cause} {label}", *cells])
+    table = _figures(["cause, horizon", *header], rows)
+    return "\n".join(["### Share of the attainable skill", "", *table, ""])
 
 
 def with_interval(estimate: Mapping[str, float | None], metric: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from data.contracts import CAUSES
+from data.markdown import markdown_table
 from models.drift import LARGE
 from models.tables import ORACLE, SHOWN, with_interval
 
@@ -52,7 +53,7 @@ def description(
     parts = {
         "": [f"Weekly churn risks of **{tags['source']}** as of {tags['cutoff']}."],
         "What changed since the champion": list(_changes(tags, params, champion, features)),
-        "The figures that matter": list(_figures(evaluation, first, _rival(champion, tags))),
+        "The figures that matter": _figures(evaluation, first, _rival(champion, tags)),
         "What to look at": list(_look_at(evaluation, first, drift)) or ["- Nothing stands out."],
         "Known limits": list(_limits(evaluation, params)),
     }
@@ -103,11 +104,10 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names[:NAMED]) + more
 
 
-def _figures(evaluation: Mapping[str, Any], first: str, rival: Champion | None) -> Iterator[str]:
+def _figures(evaluation: Mapping[str, Any], first: str, rival: Champion | None) -> list[str]:
     model, *others = evaluation["pooled"]
     heads = [head for cause in CAUSES for head in ([cause, "champion"] if rival else [cause])]
-    yield f"| churn within {first} | {' | '.join(heads)} |"
-    yield "| --- |" + " --- |" * len(heads)
+    rows = []
     for metric in FIGURES:
         cells = []
         for cause in CAUSES:
@@ -115,13 +115,14 @@ def _figures(evaluation: Mapping[str, Any], first: str, rival: Champion | None) 
             if rival:
                 before = rival.metrics.get(f"test/{cause}/{first}/{metric}")
                 cells.append("-" if before is None else f"{before:.3g}")
-        yield f"| {SHOWN[metric]} | {' | '.join(cells)} |"
+        rows.append([SHOWN[metric], *cells])
     for other in others:
         gains = []
         for cause in CAUSES:
             gain = evaluation["differences"][other][cause][first]["log_loss"]
             gains += [with_interval(gain, "log_loss"), *([""] if rival else [])]
-        yield f"| log loss minus {other.replace('_', ' ')} | {' | '.join(gains)} |"
+        rows.append([f"log loss minus {other.replace('_', ' ')}", *gains])
+    return markdown_table([f"churn within {first}", *heads], rows)
 
 
 def _look_at(

@@ -15,7 +15,7 @@ from data.atomic import write_text
 from pipelines.params import load_params
 from pipelines.paths import REPORTS
 from pipelines.stage import run_stage
-from studies.bench.report import document
+from studies.bench.report import bench_report
 from studies.bench.sections import SECTIONS
 
 logger = logging.getLogger("bench")
@@ -35,8 +35,8 @@ def main() -> None:
         logger.info("measuring %s", name)
         results[name] = SECTIONS[name](params, full=asked.full)
         write_text(json.dumps(results, indent=2) + "\n", path)
-        write_text(document(results), FOLDER / "bench.md")
-    logger.info("\n%s", document(results))
+        write_text(bench_report(results), FOLDER / "bench.md")
+    logger.info("\n%s", bench_report(results))
 
 
 if __name__ == "__main__":

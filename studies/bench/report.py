@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from data.markdown import LEFT, RIGHT, markdown_table
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -141,7 +143,7 @@ def _training(rows: Sequence[Row]) -> Iterator[Bar]:
         yield Bar(what, f"{found[name]:.2f}", f"at most {most} with 1,000,000 rows", holds)
 
 
-def document(results: Results) -> str:
+def bench_report(results: Results) -> str:
     """The report in Markdown."""
     verdicts = {True: "yes", False: "**no**", None: "measured on too little to tell"}
     judged = [bar._asdict() | {"holds": verdicts[bar.holds]} for bar in bars(results)]
@@ -156,13 +158,10 @@ def document(results: Results) -> str:
 def table(rows: Sequence[Row]) -> str:
     """Rows as a Markdown table."""
     example = {name: value for row in rows for name, value in row.items()}
-    head = "| " + " | ".join(name.replace("_", " ") for name in example) + " |"
-    sides = [":---" if isinstance(value, str) else "---:" for value in example.values()]
-    lines = [head, "| " + " | ".join(sides) + " |"]
-    lines += [
-        "| " + " | ".join(_cell(row.get(name, "")) for name in example) + " |" for row in rows
-    ]
-    return "\n".join(lines)
+    header = [name.replace("_", " ") for name in example]
+    sides = [LEFT if isinstance(value, str) else RIGHT for value in example.values()]
+    cells = [[_cell(row.get(name, "")) for name in example] for row in rows]
+    return "\n".join(markdown_table(header, cells, sides))
 
 
 def _cell(value: object) -> str:

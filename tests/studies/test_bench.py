@@ -104,7 +104,7 @@ def test_a_bar_of_100_million_rows_is_not_claimed_on_fewer() -> None:
 
 def test_the_report_is_a_table_a_section() -> None:
     rows = rows_of_peers(scan=1, ours=8, pandas=80, polars=79, sql=400, featuretools=900)
-    text = report.document({"peers": rows})
+    text = report.bench_report({"peers": rows})
     assert "| times as fast as polars | 9.9 | at least 10 | **no** |" in text
     assert "| ours | 8 | yes |" in text
 
