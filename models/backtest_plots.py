@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 COLOURS = {"voluntary": "#0f6e84", "involuntary": "#b4532a"}
 # Neither the date nor the version goes into the file: the same figures give the same bytes.
 METADATA = {"Software": None, "Creation Time": None}
+DPI = 100
+
+
+def save_figure(figure: Figure, path: Path, **options: Any) -> None:
+    """Write a figure as PNG, with equal bytes for equal figures; options of ``savefig``."""
+    figure.savefig(path, dpi=DPI, metadata=METADATA, **options)
 
 
 def calibration_picture(report: Mapping[str, Any], labels: Sequence[str], path: Path) -> None:
@@ -49,7 +55,7 @@ def calibration_picture(report: Mapping[str, Any], labels: Sequence[str], path: 
     panels[0].set_ylabel("observed")
     panels[0].legend(frameon=False)
     figure.suptitle("Calibration on test weeks, equal-mass bins")
-    figure.savefig(path, dpi=100, metadata=METADATA)
+    save_figure(figure, path)
 
 
 def weekly_picture(report: Mapping[str, Any], label: str, path: Path) -> None:
@@ -81,4 +87,4 @@ def weekly_picture(report: Mapping[str, Any], label: str, path: Path) -> None:
         panel.set_xticks(range(len(weeks)), weeks, rotation=60, fontsize=8)
         panel.set_title(f"{title}, churn within {label}")
         panel.legend(frameon=False)
-    figure.savefig(path, dpi=100, metadata=METADATA)
+    save_figure(figure, path)

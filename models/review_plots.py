@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from data.contracts import CAUSES
-from models.backtest_plots import COLOURS, METADATA
+from models.backtest_plots import COLOURS, DPI, save_figure
 from models.drift import LARGE, MODERATE
 from models.explain import grouped
 from models.metrics import Sample, ScoredRows, lift_at_capacity, mrr_caught_at_capacity
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # MLflow shows a picture about 800 pixels wide: larger ones would be shrunk until unreadable.
-WIDTH, DPI = 8.0, 100
+WIDTH = 8.0
 LISTED_SHARES = np.geomspace(0.002, 0.5, 25)
 GREY = "#8a8a8a"
 RIVALS = ("#c9c9c9", "#d9a441", "#6b5b95", "#3f3f3f", "#9fb8ad", "#b0b0b0")
@@ -32,10 +32,6 @@ RIVALS = ("#c9c9c9", "#d9a441", "#6b5b95", "#3f3f3f", "#9fb8ad", "#b0b0b0")
 
 def _figure(height: float) -> Figure:
     return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=DPI, metadata=METADATA)
 
 
 def _percent(axis: Any) -> None:
@@ -116,7 +112,7 @@ def capacity_picture(
     panels[0, 0].set_ylabel("lift, ranked by risk")
     panels[1, 0].set_ylabel("lost MRR caught, ranked by risk x MRR")
     panels[0, 0].legend(frameon=False, fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def risk_picture(
@@ -158,7 +154,7 @@ def risk_picture(
         panel.legend(frameon=False, fontsize=9, loc="center right")
     panels[0].set_ylabel("customers")
     figure.supxlabel("risk if nobody acts", fontsize=10)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def beeswarm_picture(
@@ -197,7 +193,7 @@ def beeswarm_picture(
         axes.set_xlabel("contribution to the log-odds of the risk within the first horizon")
         for item in (axes.xaxis.label, *axes.get_xticklabels(), *axes.get_yticklabels()):
             item.set_fontsize(10)
-        figure.savefig(path, dpi=DPI, metadata=METADATA, bbox_inches="tight")
+        save_figure(figure, path, bbox_inches="tight")
         plt.close(figure)
 
 
@@ -240,7 +236,7 @@ def dependence_picture(
         panel.remove()
     figure.supylabel("contribution, log-odds", fontsize=10)
     figure.suptitle(f"{cause} churn: the leading feature of each top reason group", fontsize=11)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _dependence(
@@ -273,14 +269,15 @@ def drift_picture(indices: Mapping[str, float], path: Path, most: int = 20) -> N
     ranked = sorted(indices.items(), key=lambda item: -item[1])[:most][::-1]
     figure = _figure(5.6)
     panel = figure.subplots()
-    colours = ["#b4532a" if value >= LARGE else "#0f6e84" for _, value in ranked]
+    moved, still = COLOURS["involuntary"], COLOURS["voluntary"]
+    colours = [moved if value >= LARGE else still for _, value in ranked]
     panel.barh([name for name, _ in ranked], [value for _, value in ranked], color=colours)
     for limit, said in ((MODERATE, "look at it"), (LARGE, "act on it")):
         panel.axvline(limit, color=GREY, linestyle="--", linewidth=1)
         panel.annotate(said, (limit, 0), xytext=(3, 2), textcoords="offset points", fontsize=9)
     panel.tick_params(labelsize=9)
     panel.set_xlabel("population stability index, training against the newest cutoff")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def cohort_picture(retention: pd.DataFrame, path: Path) -> None:
@@ -306,4 +303,4 @@ def cohort_picture(retention: pd.DataFrame, path: Path) -> None:
     _percent(panel.yaxis)
     if known.shape[1]:
         panel.legend(title="started in", frameon=False, fontsize=8, ncols=2)
-    _save(figure, path)
+    save_figure(figure, path)

@@ -25,7 +25,7 @@ from pipelines.paths import CLEAN, REPORTS, SCORES, SNAPSHOTS, tables_in
 from pipelines.released_lists import past_risks, read_past
 from pipelines.review.champion import serving_model
 from pipelines.stage import run_stage
-from retention.chat import summary
+from retention.chat import chat_message
 from retention.detail import PERIODS, details
 from retention.exports import crm_frame, write_csv, write_parquet, write_xlsx
 from retention.kaplan_meier import ages, months_kept
@@ -178,7 +178,7 @@ def write(params: Params, week: WeeklyList, extras: PageExtras, churn: Overview)
         crm = week.listed.assign(risk=week.listed[f"risk_{week.labels[0]}"])
         for name, columns in params.score.crm.items():
             write_csv(crm_frame(crm, columns, MONEY_COLUMNS), folder / f"crm_{name}.csv")
-        write_text(summary(week), folder / "summary.md")
+        write_text(chat_message(week), folder / "summary.md")
         for name, rows in (("realised", extras.realised), ("effects", extras.effects)):
             text = pd.DataFrame(rows).to_json(orient="records", date_format="iso", indent=2)
             write_text(text + "\n", folder / f"{name}.json")

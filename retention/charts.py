@@ -101,7 +101,7 @@ def grid(
     return tuple((box.y(height / heights[-1]), write(height)) for height in heights)
 
 
-def columns(box: Box, values: Sequence[float | None], top: float, inset: float = 0.18) -> str:
+def bars(box: Box, values: Sequence[float | None], top: float, inset: float = 0.18) -> str:
     """Return a path of bars side by side; ``top`` is the height of the plot. Null is no bar."""
     slot = 1.0 / max(len(values), 1)
     parts = []
@@ -171,7 +171,9 @@ def crosses(box: Box, places: Sequence[float], height: float, size: float = 3.0)
     )
 
 
-def spread(box: Box, labels: Sequence[str], most: int = 4) -> tuple[tuple[float, str, str], ...]:
+def floor_labels(
+    box: Box, labels: Sequence[str], most: int = 4
+) -> tuple[tuple[float, str, str], ...]:
     """Place the labels of columns along the floor: first, last and some in between."""
     many = len(labels)
     if not many:

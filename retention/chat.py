@@ -34,7 +34,7 @@ def plain(text: str) -> str:
     )
 
 
-def summary(week: WeeklyList) -> str:
+def chat_message(week: WeeklyList) -> str:
     """Write the week as a message: the headline and the first rows of each queue."""
     currency = week.settings.currency
     now, before = week.totals, week.totals_before

@@ -266,10 +266,10 @@ def _use_chart(detail: CustomerDetail, days: list[str], language: Language) -> C
     return Chart(
         box,
         charts.grid(box, heights, language.number),
-        charts.spread(box, days),
+        charts.floor_labels(box, days),
         (
-            Mark("bar other", charts.columns(box, early, heights[-1])),
-            Mark("bar accent", charts.columns(box, late, heights[-1])),
+            Mark("bar other", charts.bars(box, early, heights[-1])),
+            Mark("bar accent", charts.bars(box, late, heights[-1])),
         ),
         language.fill(
             "Active days in each of {count} weeks: {mean} on average, {last} in the last one.",
@@ -291,10 +291,10 @@ def _payment_chart(
     return Chart(
         box,
         charts.grid(box, heights, lambda cents: language.money(cents, currency)),
-        charts.spread(box, days),
+        charts.floor_labels(box, days),
         (
-            Mark("due", charts.columns(box, [period.due for period in weeks], heights[-1], 0.1)),
-            Mark("bar lower", charts.columns(box, [period.paid for period in weeks], heights[-1])),
+            Mark("due", charts.bars(box, [period.due for period in weeks], heights[-1], 0.1)),
+            Mark("bar lower", charts.bars(box, [period.paid for period in weeks], heights[-1])),
             Mark("cross", charts.crosses(box, failed, box.top + 4.0)),
         ),
         language.fill(

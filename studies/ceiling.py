@@ -32,7 +32,7 @@ RESAMPLES = 20
 logger = logging.getLogger("ceiling")
 
 
-def measure(params: Params) -> dict[str, Any]:
+def measured_skill(params: Params) -> dict[str, Any]:
     """Skill of the model on test weeks, from the features in the current folder."""
     clock, horizons = params.clock, params.labels
     data = load_history(clock, horizons, params.train.memory_limit)
@@ -49,7 +49,7 @@ def measure(params: Params) -> dict[str, Any]:
 def main() -> None:
     """Backtest in the larger world, write its figures."""
     with larger_world(TIMES, MEMORY_LIMIT) as larger:
-        skill = measure(larger)
+        skill = measured_skill(larger)
     figures = {"world": world_of(load_params()), "times_the_customers": TIMES, "skill": skill}
     write_text(json.dumps(figures, indent=2) + "\n", OBSERVABLE_CEILING)
 

@@ -36,7 +36,7 @@ def test_an_axis_holds_its_largest_value_and_little_more(largest: float, ticks: 
 
 
 def test_bars_stand_on_the_floor_as_high_as_their_values() -> None:
-    assert charts.columns(BOX, [1.0, None, 2.0, 0.0], 4.0, inset=0.2) == (
+    assert charts.bars(BOX, [1.0, None, 2.0, 0.0], 4.0, inset=0.2) == (
         "M5.0 100.0V75.0H20.0V100.0zM55.0 100.0V50.0H70.0V100.0z"
     )
 
@@ -56,7 +56,7 @@ def test_lines_and_stairs() -> None:
 
 def test_labels_are_spread_from_the_first_to_the_last() -> None:
     days = [str(number) for number in range(26)]
-    assert [label for _, label, _ in charts.spread(BOX, days)] == ["0", "8", "17", "25"]
-    assert [anchor for _, _, anchor in charts.spread(BOX, days)][::3] == ["start", "end"]
-    assert [label for _, label, _ in charts.spread(BOX, ["a"])] == ["a"]
-    assert charts.spread(BOX, []) == ()
+    assert [label for _, label, _ in charts.floor_labels(BOX, days)] == ["0", "8", "17", "25"]
+    assert [anchor for _, _, anchor in charts.floor_labels(BOX, days)][::3] == ["start", "end"]
+    assert [label for _, label, _ in charts.floor_labels(BOX, ["a"])] == ["a"]
+    assert charts.floor_labels(BOX, []) == ()

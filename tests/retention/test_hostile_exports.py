@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from data.errors import BadInputError
-from retention.chat import plain, summary
+from retention.chat import chat_message, plain
 from retention.exports import crm_frame, csv_text, write_xlsx
 from retention.weekly_list import MONEY_COLUMNS, Scored, WeeklyList
 from worlds.list_world import SETTINGS, earlier, make, nobody, world
@@ -138,7 +138,7 @@ def test_no_text_bends_the_message(text: str) -> None:
 
 
 def test_the_message_names_the_week_and_the_first_rows(week: WeeklyList) -> None:
-    out = summary(week)
+    out = chat_message(week)
     out.encode()
     lines = out.splitlines()
     assert "30 Dec 2024" in lines[0]
@@ -153,8 +153,8 @@ def test_the_message_compares_with_the_last_list() -> None:
     scored: Scored = world()
     first = make(scored)
     week = make(scored, past=earlier(first))
-    assert f"{len(week.gone)} are gone" in summary(week)
+    assert f"{len(week.gone)} are gone" in chat_message(week)
 
 
 def test_the_message_of_an_empty_list_says_so() -> None:
-    assert summary(nobody(world())).count("Nobody to contact this week.") == 2
+    assert chat_message(nobody(world())).count("Nobody to contact this week.") == 2
