@@ -1,9 +1,9 @@
-"""How much of what could be known the model knows: skill against ceilings, in a simulated world.
+"""Share of the attainable skill that a model reaches, in a simulated world.
 
 Where the truth is known, the skill of a model has two ceilings. *Full information*: the oracle,
-which knows all that the world knows at the cutoff, the unobservable satisfaction included.
-*Observable*: our own procedure trained on many times the customers, measured once and kept as
-figures; more data of the same kind would not bring more.
+which knows everything that the world knows at the cutoff, unobservable satisfaction included.
+*Observable*: this procedure trained on many times the customers, measured once and stored; more
+data of the same kind would not help.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.tables import ORACLE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Metrics and whether less is better.
+# Metrics, and whether lower is better.
 METRICS = {"log_loss": True, "average_precision": False}
 KEYS = ["customer_id", "cutoff"]
 
@@ -38,54 +38,54 @@ def with_oracle(table: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         The table with the rows of the model ``oracle`` at its end. Snapshots without a truth are
-        taken from every model, so that all are measured on the same ones.
+        removed from every model, so that all are measured on the same snapshots.
     """
     risks = [name for name in truth.columns if name.startswith("risk_")]
     known = table.merge(truth[KEYS], on=KEYS)
-    one = known[known["model"] == known["model"].iloc[0]]
-    oracle = one.drop(columns=risks).merge(truth[KEYS + risks], on=KEYS).assign(model=ORACLE)
-    # Of contraction the truth says nothing.
+    snapshots = known[known["model"] == known["model"].iloc[0]]
+    oracle = snapshots.drop(columns=risks).merge(truth[KEYS + risks], on=KEYS).assign(model=ORACLE)
+    # The truth does not cover contraction.
     oracle[oracle.columns[oracle.columns.str.startswith("risk_contraction_")]] = np.nan
     both: pd.DataFrame = pd.concat([known, oracle[known.columns]], ignore_index=True)
     return both
 
 
 def skill(value: float, base: float, *, less_is_better: bool) -> float:
-    """Improvement over the base rate, as a share of the base where less is better."""
+    """Improvement over the base rate; as a share of the base rate if lower is better."""
     return (base - value) / base if less_is_better else value - base
 
 
 def ceiling_figures(pooled: Mapping[str, Any], model: str, base: str) -> dict[str, Any]:
-    """Skill of one model: cause -> horizon -> metric; None where it is not defined.
+    """Return the skill of one model: cause -> horizon -> metric; None where it is not defined.
 
     Parameters
     ----------
     pooled
         ``pooled`` of ``models.evaluation.evaluation_report``.
     model, base
-        Names of the model and of the base rate in it.
+        Names of the model and of the base rate in ``pooled``.
     """
     figures: dict[str, Any] = {cause: {} for cause in CAUSES}
     for cause in CAUSES:
         for label, cell in pooled[model][cause].items():
             figures[cause][label] = {}
-            for metric, less in METRICS.items():
+            for metric, less_is_better in METRICS.items():
                 value = cell[metric]["value"]
                 floor = pooled[base][cause][label][metric]["value"]
                 known = value is not None and floor is not None
                 figures[cause][label][metric] = (
-                    skill(value, floor, less_is_better=less) if known else None
+                    skill(value, floor, less_is_better=less_is_better) if known else None
                 )
     return figures
 
 
 def attainable_shares(reached: Mapping[str, Any], ceiling: Mapping[str, Any]) -> dict[str, Any]:
-    """Share of the skill of a ceiling that a model reaches: cause -> horizon -> metric.
+    """Return the share of a ceiling's skill that a model reaches: cause -> horizon -> metric.
 
     Parameters
     ----------
     reached, ceiling
-        From ``ceiling_figures``. A ceiling without skill gives None.
+        From ``ceiling_figures``. The share of a ceiling without skill is None.
     """
     return {
         cause: {
@@ -99,5 +99,5 @@ def attainable_shares(reached: Mapping[str, Any], ceiling: Mapping[str, Any]) ->
     }
 
 
-def _share(value: float | None, most: float | None) -> float | None:
-    return None if value is None or most is None or most <= 0 else value / most
+def _share(value: float | None, ceiling: float | None) -> float | None:
+    return None if value is None or ceiling is None or ceiling <= 0 else value / ceiling

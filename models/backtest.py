@@ -26,18 +26,18 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Backtest:
-    """Scored test snapshots of every model, and what was noted while fitting.
+    """Scored test snapshots of every model, and the notes of its fits.
 
     Parameters
     ----------
     table
-        One row a model, customer and test cutoff: ``model, block, customer_id, cutoff, mrr,
+        One row per model, customer and test cutoff: ``model, block, customer_id, cutoff, mrr,
         segment, tenure_periods``, then ``risk_<cause>_<label>`` (cumulative) for each cause,
         ``risk_contraction_<label>`` of the last horizon, ``contracted`` (whether it came true; null
         where unknown) and ``outcome_<label>`` (a category of ``OUTCOMES``, or null) for each
         horizon. Sorted by model as fitted, block, customer_id, cutoff.
     notes
-        ``block``, ``model`` and the sentence.
+        Number of the block, name of the model and the sentence.
     """
 
     table: pd.DataFrame
@@ -45,15 +45,14 @@ class Backtest:
 
 
 def learners(settings: ModelSettings, recency_feature: str | None) -> dict[str, Learner]:
-    """Return the competing-risks model and what it has to beat, by name.
+    """Return the learners of the competing-risks model and of its rivals, by name.
 
     Parameters
     ----------
     settings
-        Of the boosters.
+        Settings of the boosters.
     recency_feature
-        Such as ``days_since_last_use``; None where nothing of the kind is logged: then there is no
-        recency rule.
+        Such as ``days_since_last_use``; None if there is none, and then no recency rule.
     """
     rivals: dict[str, Learner] = {boosters.NAME: boosters.booster_learner(settings)}
     rivals[baselines.LOGISTIC] = baselines.logistic_learner()
@@ -80,7 +79,7 @@ def backtest(
     rivals
         From ``learners``.
     settings
-        Of the models.
+        Settings of the models.
     """
     tables: list[pd.DataFrame] = []
     notes: list[tuple[int, str, str]] = []

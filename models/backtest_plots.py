@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLOURS = {"voluntary": "#0f6e84", "involuntary": "#b4532a"}
-# Neither the date nor the version goes into the file: the same figures give the same bytes.
+# Without date and version in the file, equal figures give equal bytes.
 METADATA = {"Software": None, "Creation Time": None}
 DPI = 100
 
@@ -25,7 +25,7 @@ def save_figure(figure: Figure, path: Path, **options: Any) -> None:
 
 
 def calibration_picture(report: Mapping[str, Any], labels: Sequence[str], path: Path) -> None:
-    """Draw predicted against observed churn in equal-mass bins, a panel a horizon.
+    """Draw predicted against observed churn in equal-mass bins, one panel per horizon.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ def calibration_picture(report: Mapping[str, Any], labels: Sequence[str], path: 
         top = 0.0
         for cause in CAUSES:
             bins = report["reliability"][model][cause][label]
-            predicted = [one["mean_risk"] for one in bins]
-            observed = [one["rate"] for one in bins]
+            predicted = [cell["mean_risk"] for cell in bins]
+            observed = [cell["rate"] for cell in bins]
             panel.plot(predicted, observed, "o-", color=COLOURS[cause], label=cause, markersize=4)
             top = max(top, *predicted, *observed, 0.001)
         panel.plot([0, top], [0, top], color="#999999", linewidth=1, linestyle="--", zorder=0)

@@ -1,4 +1,4 @@
-"""What a model has to beat: base rate, recency rule, logistic regression on the same features.
+"""Baselines of the model: base rate, recency rule, logistic regression on the same features.
 
 Each is a learner of the same hazards: same slices, same calibration, same ``predict``.
 """
@@ -37,11 +37,11 @@ class BinScorer(Scorer):
     Parameters
     ----------
     column
-        Position of the feature.
+        Position of the feature in X.
     edges
-        (b - 1,) upper edges of all bins but the last, each inside its bin.
+        (b - 1,) upper edges of all bins but the last; each edge belongs to its bin.
     table
-        (b + 1,) log-odds of the bins, then of rows without a value.
+        (b + 1,) log-odds of the bins, the last of rows without a value.
     """
 
     column: int
@@ -59,20 +59,20 @@ class BinScorer(Scorer):
 
 
 def _bin(values: NDArray[np.float32], edges: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Number of the bin of each value; rows without a value come after the last bin."""
+    """Return the bin number of each value; missing values have one after the last bin."""
     return np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values))
 
 
 def recency_learner(feature: str, bins: int = 10) -> Learner:
-    """Return the learner of the rule that every team starts with: who was last seen when.
+    """Return the learner of the rule that every team starts with: the time since the last use.
 
-    The rate of the train slice in (at most) ``bins`` equal-mass bins of a feature such as
-    ``days_since_last_use``, each shrunk towards the base rate by the rows that one churner takes.
+    The risk is the rate of the train slice in (at most) ``bins`` equal-mass bins of a feature such
+    as ``days_since_last_use``, each shrunk towards the base rate by one churner's worth of rows.
 
     Parameters
     ----------
     feature
-        Name of the feature; rows without a value have a bin of their own.
+        Name of the feature; missing values have their own bin.
     bins
         Number of bins.
     """
@@ -103,7 +103,7 @@ def recency_learner(feature: str, bins: int = 10) -> Learner:
 
 @dataclass(frozen=True)
 class LinearScorer(Scorer):
-    """Log-odds of a logistic regression behind its preparation of the features."""
+    """Log-odds of a logistic regression on features that its own preparation transforms."""
 
     preparation: Pipeline
     regression: LogisticRegression
@@ -123,8 +123,8 @@ class LinearScorer(Scorer):
 def logistic_learner(penalties: tuple[float, ...] = (1e-3, 1e-2)) -> Learner:
     """Return the learner of logistic regressions: scikit-learn, ridge penalty.
 
-    Features enter by ``models.linear.preparation`` of the train slice. The stop slice, which ends
-    the growth of the boosters, here chooses the penalty.
+    Features are prepared by ``models.linear.preparation``, fitted on the train slice. The stop
+    slice, which ends boosting elsewhere, chooses the penalty here.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def logistic_learner(penalties: tuple[float, ...] = (1e-3, 1e-2)) -> Learner:
 
     Notes
     -----
-    Each on one thread: matrix products add up in another order on more of them.
+    Each fit runs on one thread: with more, matrix products are summed in another order.
     """
 
     def prepare(

@@ -1,6 +1,6 @@
-"""The competing-risks model: a regression and the LightGBM trees grown on it, a hazard each.
+"""The competing-risks model: each hazard a regression and LightGBM trees grown on it.
 
-Kept as text files.
+Models are stored as text files.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FORMAT = 3
 # Rows that are handed to LightGBM at a time, and rows that its bins are cut by (its own default).
 BATCH_ROWS = 8192
 BINNED_ROWS = 200_000
-# Weights for rare classes wreck probabilities; more cutoffs are what helps.
+# Weights for rare classes bias the probabilities; more cutoffs help instead.
 _CLASS_WEIGHTS = ("is_unbalance", "unbalance", "unbalanced_sets", "scale_pos_weight")
 
 
@@ -48,9 +48,9 @@ class BoosterScorer(Scorer):
     Parameters
     ----------
     booster
-        Read from its own text, so that what was just trained and what is loaded later are one.
+        Read from its own text, so that a trained model and a loaded one are identical.
     start
-        The regression; None: the booster starts from the rate.
+        The regression; None if the booster starts from the rate.
     threads
         Threads to predict with; changes no result.
     """
@@ -66,7 +66,7 @@ class BoosterScorer(Scorer):
 
     @property
     def strongest(self) -> int | None:
-        """Position of the feature whose splits gain most."""
+        """Position of the feature whose splits gain most; None without splits."""
         gains = self.booster.feature_importance("gain")
         return int(np.argmax(gains)) if np.any(gains > 0) else None
 
@@ -88,7 +88,7 @@ class BoosterScorer(Scorer):
 
 
 class _Stream(lgb.Sequence):  # type: ignore[misc]
-    """Rows that LightGBM takes a batch at a time, so that there is no second copy of them all."""
+    """Rows that LightGBM reads in batches, so that no full copy of them is needed."""
 
     def __init__(self, selection: Selection, batch_rows: int) -> None:
         self._selection = selection
@@ -104,7 +104,7 @@ class _Stream(lgb.Sequence):  # type: ignore[misc]
 def _binned(
     selection: Selection, stream: _Stream, names: list[str], params: dict[str, Any], most: int
 ) -> lgb.Dataset:
-    """Bin some rows: by all of them, or by every n-th where there are more than ``most``."""
+    """Bin rows by at most ``most`` of them: all if few, else every n-th."""
     step = _step(len(selection), most)
     chosen = dataclasses.replace(selection, rows=selection.rows[::step])
     by = lgb.Dataset(chosen.copy(), feature_name=names, params=params)
@@ -114,7 +114,7 @@ def _binned(
 
 
 def _step(rows: int, most: int) -> int:
-    """Every how many rows to take one so that at most so many are taken."""
+    """Stride that keeps at most ``most`` of ``rows``."""
     return max(-(-rows // most), 1)
 
 
@@ -130,10 +130,10 @@ def booster_learner(
     Parameters
     ----------
     settings
-        Of the model.
+        Settings of the model.
     batch_rows, binned_rows, fitted_rows
-        Rows handed to LightGBM at a time, and the most rows that cut its bins and that fit the
-        regression which the trees start from. They bound time and memory.
+        Number of rows per batch for LightGBM, and the most rows that its bins and the regression
+        are fitted on. They bound time and memory.
 
     Raises
     ------
@@ -143,8 +143,8 @@ def booster_learner(
     weights = sorted(set(_CLASS_WEIGHTS) & set(settings.lightgbm))
     if weights:
         raise BadInputError(
-            f"The LightGBM parameter {weights[0]} is refused: class weights make risks untrue; "
-            "remove it."
+            f"The LightGBM parameter {weights[0]} is refused: class weights bias the "
+            "probabilities; remove it."
         )
 
     def prepare(train_rows: Selection, stop_rows: Selection, feature_names: tuple[str, ...]) -> Fit:
@@ -180,7 +180,7 @@ def booster_learner(
 
 
 def lightgbm_parameters(settings: ModelSettings) -> dict[str, Any]:
-    """Parameters of LightGBM: the user's, then what correctness and repeatability fix."""
+    """Return the user's parameters of LightGBM, and those fixed for repeatable, correct results."""
     return {
         **settings.lightgbm,
         "objective": "binary",
@@ -197,13 +197,13 @@ def lightgbm_parameters(settings: ModelSettings) -> dict[str, Any]:
 def _signs(
     settings: ModelSettings, cause: str | None, feature_names: tuple[str, ...]
 ) -> NDArray[np.int64]:
-    """Monotone constraints (f,) of a cause; both causes together know none."""
+    """Monotone constraints (f,) of a cause; there are none for both causes together."""
     signs = settings.monotone.get(cause, {}) if cause else {}
     return np.array([signs.get(name, 0) for name in feature_names], dtype=np.int64)
 
 
 def _start_of(selection: Selection, strength: float, most: int) -> Callable[..., LinearPart] | None:
-    """Prepare the regressions that trees start from: from y and signs to one; None: no start."""
+    """Return the fit of the regressions that trees start from, by y and signs; None: no start."""
     if not strength:
         return None
     step = _step(len(selection), most)
@@ -212,10 +212,10 @@ def _start_of(selection: Selection, strength: float, most: int) -> Callable[...,
 
 
 def save_model(model: RiskModel, folder: Path) -> None:
-    """Write a model of boosters as a folder of text files, which takes the place of ``folder``.
+    """Write a model of boosters as a folder of text files, replacing ``folder``.
 
-    ``model.json`` holds all but the trees; ``model_<cause>_<label>.txt`` is the LightGBM text of a
-    hazard that has a booster.
+    ``model.json`` holds everything but the trees; ``model_<cause>_<label>.txt`` is the LightGBM
+    text of a hazard that has a booster.
     """
     with replaced_folder(folder) as target:
         hazards = [
@@ -243,7 +243,7 @@ def save_model(model: RiskModel, folder: Path) -> None:
 
 
 def _save_hazard(hazard: Hazard, cause: str, label: str, folder: Path) -> dict[str, Any]:
-    """Write the trees of a hazard, if it has any; return all else of it."""
+    """Write the trees of a hazard, if it has any; return the rest of it."""
     trees = start = None
     if isinstance(hazard.scorer, BoosterScorer):
         trees = f"model_{cause}_{label}.txt"
@@ -261,12 +261,12 @@ def _save_hazard(hazard: Hazard, cause: str, label: str, folder: Path) -> dict[s
 
 
 def load_model(folder: Path, threads: int = 1) -> RiskModel:
-    """Read a model that ``save_model`` wrote; its risks are the same to the bit.
+    """Read a model that ``save_model`` wrote; its risks are identical to the bit.
 
     Raises
     ------
     BadInputError
-        If there is no model there, or one of another format.
+        If there is no model in the folder, or one of another format.
     """
     path = folder / "model.json"
     if not path.is_file():
@@ -275,7 +275,7 @@ def load_model(folder: Path, threads: int = 1) -> RiskModel:
     if document.get("format") != FORMAT:
         raise BadInputError(
             f"The model at {path} has format {document.get('format')}, this code reads {FORMAT}: "
-            "train it anew."
+            "retrain it."
         )
     hazards = {
         (entry["cause"], entry["label"]): _load_hazard(folder, entry, threads)
@@ -311,7 +311,7 @@ def _load_hazard(folder: Path, entry: dict[str, Any], threads: int) -> Hazard:
 
 
 def model_digest(folder: Path) -> str:
-    """SHA-256 of a saved model, in hexadecimal: names, then text of its files.
+    """Hash a saved model: SHA-256 over the names and text of its files, in hexadecimal.
 
     The line that names LightGBM's number of threads is left out: it changes no result.
     """

@@ -23,37 +23,37 @@ class LogisticMap:
     slope: float = 1.0
 
     def __call__(self, log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Map log-odds of any shape to calibrated log-odds of that shape."""
+        """Map log-odds of any shape to calibrated log-odds of the same shape."""
         return self.intercept + self.slope * log_odds
 
 
 def fit_logistic_map(
     log_odds: NDArray[np.float64], y: NDArray[np.bool_], prior: float
 ) -> LogisticMap:
-    """Fit the map on a slice that neither trained nor stopped the model.
+    """Fit the map on a slice that was used neither to train nor to stop the model.
 
     Parameters
     ----------
     log_odds
-        (n,) of the uncalibrated model.
+        (n,) log-odds of the uncalibrated model.
     y
         (n,) whether the event happened.
     prior
-        Strength of the shrinkage towards the identity, above 0, in events: with so many events in
-        the slice the level (and, where log-odds spread by one, the slope) goes half of the way
-        from the identity to the plain fit.
+        Strength of the shrinkage towards the identity, in events; above 0. With this many events
+        in the slice the level (and, where log-odds spread by one, the slope) is halfway between
+        the identity and the plain fit.
 
     Returns
     -------
     LogisticMap
-        The identity when there are no rows. The slope is never negative: where it would be, the
-        ranking is worth nothing and every row gets the slice's own rate.
+        The identity if there are no rows. The slope is never negative: where it would be, the
+        ranking is worthless and every row gets the slice's own rate.
 
     Notes
     -----
     Platt (1999), "Probabilistic outputs for support vector machines", with a normal prior on both
-    parameters as in ridge regression. Log-odds are centred where the events are expected, which
-    makes the level and the slope two questions instead of one.
+    parameters as in ridge regression. Log-odds are centred where events are expected, which
+    decorrelates level and slope.
     """
     if prior <= 0:
         raise ValueError(f"The prior strength must be above 0, not {prior}.")
@@ -87,17 +87,17 @@ def logistic_fit(
     prior
         Ridge penalty ``prior / 2 * (level**2 + (slope - 1)**2)``.
     start
-        Where to begin.
+        Level and slope of the first iteration.
 
     Returns
     -------
     level, slope
-        NaN when the data do not determine them (one class, no spread, perfect separation).
+        NaN if the data do not determine them (one class, no spread, perfect separation).
 
     Notes
     -----
     McCullagh & Nelder (1989), "Generalized Linear Models", section 4.4. No step moves a row's
-    log-odds by more than 1/2: the curvature then grows by less than e^(1/2) < 2 on the way, so that
+    log-odds by more than 1/2: the curvature then grows by less than e^(1/2) < 2 during the step, so
     every step lowers the convex loss, from any start.
     """
     weight = np.ones(len(x)) if weight is None else weight
@@ -124,9 +124,9 @@ def _newton_step(
     level: float,
     slope: float,
 ) -> tuple[float, float] | None:
-    """Minus the inverse Hessian times the gradient; None where the Hessian is singular.
+    """Return minus the inverse Hessian times the gradient; None if the Hessian is singular.
 
-    Written as plain sums: a product of matrices may add up in another order on other threads.
+    Plain sums, since a matrix product may be summed in another order on more threads.
     """
     risk = expit(log_odds)
     residual = weight * (risk - y)

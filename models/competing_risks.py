@@ -1,4 +1,4 @@
-"""Competing risks in discrete time: one hazard a cause and interval, composed and calibrated.
+"""Competing risks in discrete time: one hazard per cause and interval, composed and calibrated.
 
 The hazard of cause ``c`` in interval ``j``, ``(cutoff + h[j-1], cutoff + h[j]]``, is the
 probability to leave by that cause within the interval for a customer who stayed until it began.
@@ -9,8 +9,8 @@ Composed, with ``S[0] = 1``,
 which gives cumulative risks that rise with the horizon and sum to at most 1 (Tutz & Schmid (2016),
 "Modeling Discrete Time-to-Event Data", chapter 8).
 
-Every kind of model here is hazards of this form, fitted on the same slices and calibrated by the
-same map; only the *learner* of a hazard's log-odds differs.
+Every kind of model consists of such hazards, fitted on the same slices and calibrated by the same
+map; only the *learner* of a hazard's log-odds differs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from data.contracts import CAUSES
 from data.errors import BadInputError
 from models.calibration import fit_logistic_map
 from models.contraction import Contraction, fit_contraction
-from models.hazards import Fit, Hazard, Learner, Scorer, enough, log_odds_of_rate
+from models.hazards import Fit, Hazard, Learner, Scorer, can_learn, log_odds_of_rate
 from models.model_settings import BoostingTerms, FitTerms
 from models.plausibility import Limits, too_good
 from models.risk_data import Selection
@@ -79,19 +79,19 @@ class RiskModel:
     Parameters
     ----------
     name
-        Of the kind of model.
+        Name of the kind of model.
     hazards
-        By cause, then by interval.
+        One tuple per cause, with one hazard per interval.
     feature_names
-        Columns of X, in their order.
+        Columns of X, in order.
     horizons, labels
         Ends of the intervals in periods, and their names.
     slices
-        By interval, the cutoffs that it was fitted on.
+        For each interval, the cutoffs that it was fitted on.
     notes
-        What a reader of its numbers should know, a sentence each.
+        What a reader of its figures should know, one sentence each.
     contraction
-        Risk of staying and paying less; None where no later MRR is logged.
+        Risk of staying and paying less; None if no later MRR is known.
     """
 
     name: str
@@ -106,14 +106,14 @@ class RiskModel:
     def predict(
         self, X: NDArray[np.float32], feature_names: tuple[str, ...]
     ) -> NDArray[np.float64]:
-        """Cumulative risks float64 (n, causes, horizons), if nobody acts.
+        """Predict cumulative risks float64 (n, causes, horizons), if nobody acts.
 
         They rise with the horizon and sum to at most 1 over the causes.
 
         Raises
         ------
         BadInputError
-            If the features are not those that the model was trained on, in their order.
+            If the features are not those that the model was trained on, in order.
         """
         risks, scaled = compose(self.predict_hazards(X, feature_names))
         if scaled.any():
@@ -123,12 +123,12 @@ class RiskModel:
     def predict_hazards(
         self, X: NDArray[np.float32], feature_names: tuple[str, ...]
     ) -> NDArray[np.float64]:
-        """Calibrated hazards float64 (n, causes, intervals), not yet scaled to sum below 1.
+        """Predict calibrated hazards float64 (n, causes, intervals), not yet scaled to sum below 1.
 
         Raises
         ------
         BadInputError
-            If the features are not those that the model was trained on, in their order.
+            If the features are not those that the model was trained on, in order.
         """
         self.require_features(feature_names)
         log_odds = [[hazard.log_odds(X) for hazard in by_interval] for by_interval in self.hazards]
@@ -137,12 +137,12 @@ class RiskModel:
     def contraction_risk(
         self, X: NDArray[np.float32], risks: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Probability (n,) to pay less at the last horizon without having left; NaN: not known.
+        """Predict the probability (n,) of paying less at the last horizon; NaN if not modelled.
 
         Parameters
         ----------
         X, risks
-            Features, and what ``predict`` says of them.
+            Features, and the risks that ``predict`` returns for them.
         """
         if self.contraction is None:
             return np.full(len(X), np.nan)
@@ -151,9 +151,9 @@ class RiskModel:
     def expected_loss(
         self, risks: NDArray[np.float64], contraction: NDArray[np.float64], mrr: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """MRR (n,) expected to be lost by the last horizon, in the units of ``mrr`` (n,).
+        """Predict the MRR (n,) lost by the last horizon, in the units of ``mrr`` (n,).
 
-        All of it to either cause of churn, a part of it to contraction.
+        Churn by either cause loses all of it, contraction a part.
         """
         share = risks[:, :, -1].sum(axis=1)
         if self.contraction is not None:
@@ -161,29 +161,29 @@ class RiskModel:
         return np.asarray(share * mrr)
 
     def require_features(self, feature_names: tuple[str, ...]) -> None:
-        """Raise BadInputError unless these are the features of the training, in their order."""
+        """Raise BadInputError unless these are the features that it was trained on, in order."""
         if feature_names == self.feature_names:
             return
         missing = sorted(set(self.feature_names) - set(feature_names))
         unknown = sorted(set(feature_names) - set(self.feature_names))
+        order = "" if missing or unknown else "; the order matters too"
         raise BadInputError(
             f"The features are not those that the {self.name} model was trained on (missing "
-            f"{missing[:5] or 'none'}, unknown {unknown[:5] or 'none'}, order "
-            f"{'counts too' if not missing and not unknown else 'aside'}); train it anew."
+            f"{missing[:5] or 'none'}, unknown {unknown[:5] or 'none'}{order}); retrain it."
         )
 
 
 def compose(hazards: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Compose hazards (n, causes, intervals) into cumulative risks of that shape.
 
-    Where the hazards of an interval sum above ``LARGEST_SUM``, they are scaled to sum to it.
+    Hazards of an interval that sum above ``LARGEST_SUM`` are scaled to sum to it.
 
     Returns
     -------
     risks
         Non-decreasing along the last axis, summing to at most 1 over the causes.
     scaled
-        Mask (n,) of the rows of which some interval was scaled.
+        Mask (n,) of the rows in which some interval was scaled.
     """
     total = hazards.sum(axis=1, keepdims=True)
     over = total > LARGEST_SUM
@@ -201,30 +201,30 @@ def fit_risk_model(
     Parameters
     ----------
     name
-        Of the kind of model.
+        Name of the kind of model.
     learner
-        Learns a hazard's log-odds; None: the base rate.
+        Learns a hazard's log-odds; None for the base rate.
     data
-        Snapshots; those outside the slices are not looked at.
+        Snapshots; those outside the slices are ignored.
     slices
-        By interval.
+        Slices of each interval.
     settings
-        Which horizons, how many events are enough, how strong the calibration's prior.
+        Horizons, number of events required, strength of the calibration's prior.
 
     Raises
     ------
     BadInputError
-        If the train slice of an interval is empty, or that of the first holds no churn at all.
+        If the train slice of an interval is empty, or that of the first has no churn at all.
     """
     by_interval, notes = [], []
     for interval, spans in enumerate(slices):
-        hazards, said = _fit_interval(name, learner, data, spans, interval, settings)
+        hazards, fit_notes = _fit_interval(name, learner, data, spans, interval, settings)
         by_interval.append(hazards)
-        notes.extend(said)
-    contraction, said_of_it = fit_contraction(
+        notes.extend(fit_notes)
+    contraction, contraction_note = fit_contraction(
         learner, data, slices[-1], settings.min_events, settings.calibration_prior
     )
-    notes += [said_of_it] if said_of_it else []
+    notes += [contraction_note] if contraction_note else []
     for note in notes:
         LOG.warning("%s: %s", name, note)
     return RiskModel(
@@ -247,7 +247,7 @@ def _fit_interval(
     interval: int,
     settings: ModelSettings,
 ) -> tuple[list[Hazard], list[str]]:
-    """Fit and calibrate the hazards of one interval, one a cause, with what there is to say."""
+    """Fit and calibrate the hazards of one interval, one per cause; also return notes on them."""
     at_risk = data.at_risk(interval)
     train, stop, calibrate = (
         np.flatnonzero(at_risk & span.holds(data.cutoff))
@@ -273,10 +273,10 @@ def _fit_interval(
         y = outcome[calibrate] == code
         calibration = fit_logistic_map(hazard.raw_log_odds(X), y, settings.calibration_prior)
         hazards.append(Hazard(hazard.scorer, hazard.offset, calibration))
-        said = [note] if note else []
+        remarks = [note] if note else []
         if settings.limits is not None:
-            said += too_good(hazards[-1], cause, X, y, data.feature_names, settings.limits)
-        notes += [f"{cause} churn in periods {start + 1} to {end}: {each}" for each in said]
+            remarks += too_good(hazards[-1], cause, X, y, data.feature_names, settings.limits)
+        notes += [f"{cause} churn in periods {start + 1} to {end}: {remark}" for remark in remarks]
         LOG.info(
             "%s, %s %s: %d rows, %d churners, %s, slope %.2f, %.1f s",
             name, cause, settings.labels[interval], len(train), np.sum(outcome[train] == code),
@@ -288,11 +288,13 @@ def _fit_interval(
 
 @dataclass(frozen=True)
 class _FallbackChain:
-    """Three ways to a hazard, the best that the churners of one interval allow.
+    """Three ways to fit a hazard; the first that an interval's churners allow is used.
 
-    From the cause's own churners; from those of both causes, shifted by the cause's share; the base
-    rate. Learning needs ``min_events`` churners to train on, and churners and stayers in both
-    slices.
+    1. From the cause's own churners.
+    2. From the churners of both causes, shifted by the cause's share.
+    3. The base rate.
+
+    Learning needs ``min_events`` churners to train on, and churners and stayers in both slices.
     """
 
     learn: Fit | None
@@ -301,12 +303,12 @@ class _FallbackChain:
     min_events: int
 
     def fit(self, code: int) -> tuple[Hazard, str | None]:
-        """Return the uncalibrated hazard of the cause with that code, and a note if it fell."""
+        """Return the uncalibrated hazard of a cause, and a note unless the first way was used."""
         events = self.train == code
         rate = log_odds_of_rate(events)
         if self.learn is None:
             return Hazard(None, rate), None
-        if enough(events, self.stop == code, self.min_events):
+        if can_learn(events, self.stop == code, self.min_events):
             return Hazard(self.learn(events, self.stop == code, CAUSES[code - 1])), None
         few = (
             f"{events.sum()} churners to train on and {np.sum(self.stop == code)} to stop by are "
@@ -319,9 +321,9 @@ class _FallbackChain:
 
     @functools.cached_property
     def pooled(self) -> Scorer | None:
-        """What both causes together teach; None if they are too few as well."""
+        """The scorer of both causes together; None if they have too few churners as well."""
         train, stop = self.train > 0, self.stop > 0
-        if self.learn is None or not enough(train, stop, self.min_events):
+        if self.learn is None or not can_learn(train, stop, self.min_events):
             return None
         return self.learn(train, stop, None)
 
@@ -329,7 +331,7 @@ class _FallbackChain:
 def _require_outcomes(
     outcome: NDArray[np.int8], spans: Slices, interval: int, settings: ModelSettings
 ) -> None:
-    """Refuse a train slice without outcomes, or for the first interval without any churn."""
+    """Refuse a train slice without outcomes, and for the first interval one without churn."""
     where = f"between cutoff numbers {spans.train.first} and {spans.train.last}"
     if not len(outcome):
         raise BadInputError(

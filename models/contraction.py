@@ -1,7 +1,7 @@
-"""Contraction: who stays and pays less, as a risk of its own beside the two causes of churn.
+"""Contraction: the risk of staying and paying less, beside the two causes of churn.
 
-Given that a customer stays to the last horizon, the MRR there is lower than at the cutoff with a
-probability that is learned as any hazard is: same slices as the last interval, same calibration.
+Of a customer who stays to the last horizon, the probability that the MRR there is lower than at the
+cutoff is learned like any hazard: same slices as the last interval, same calibration.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import expit
 
 from models.calibration import fit_logistic_map
-from models.hazards import Hazard, Learner, enough, log_odds_of_rate
+from models.hazards import Hazard, Learner, can_learn, log_odds_of_rate
 from models.risk_data import Selection
 
 if TYPE_CHECKING:
@@ -28,28 +28,28 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Contraction:
-    """Probability of paying less given that one stays, and how much less on average.
+    """Probability that a customer who stays pays less, and how much less on average.
 
     Parameters
     ----------
     hazard
-        Of those who stay to the last horizon.
+        Hazard of contraction among those who stay to the last horizon.
     lost_share
-        Mean share of its MRR that a contracting customer gives up.
+        Mean share of the MRR that a contracting customer stops paying.
     """
 
     hazard: Hazard
     lost_share: float
 
     def risk(self, X: NDArray[np.float32], risks: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Probability (n,) to stay to the last horizon and pay less there.
+        """Predict the probability (n,) of staying to the last horizon and paying less there.
 
         Parameters
         ----------
         X
-            float32 (n, f), the features of the model that this belongs to.
+            float32 (n, f), features of the model that this belongs to.
         risks
-            (n, causes, horizons), cumulative.
+            Cumulative risks (n, causes, horizons).
         """
         stays = 1 - risks[:, :, -1].sum(axis=1)
         return np.asarray(stays * expit(self.hazard.log_odds(X)))
@@ -63,22 +63,22 @@ def fit_contraction(
     Parameters
     ----------
     learner
-        Learns the log-odds; None: the base rate.
+        Learns the log-odds; None for the base rate.
     data
-        Snapshots; those outside the slices are not looked at.
+        Snapshots; those outside the slices are ignored.
     slices
-        Of the last interval: what is known of it is known of the MRR at its end.
+        Slices of the last interval: where its outcome is known, so is the MRR at its end.
     min_events
         With fewer contractions in the train slice the base rate is used.
     prior
-        Of the calibration, see ``fit_logistic_map``.
+        Prior of the calibration, see ``fit_logistic_map``.
 
     Returns
     -------
     contraction
-        None where no later MRR is known, as in a business without subscriptions.
+        None if no later MRR is known, as in a business without subscriptions.
     note
-        What there is to say about it.
+        A remark on the fit, if there is one.
     """
     train, stop, calibrate = (
         np.flatnonzero(data.stayed & span.holds(data.cutoff))
@@ -87,7 +87,7 @@ def fit_contraction(
     if not len(train):
         return None, None
     less, hazard, note = data.contracted, None, None
-    if learner is not None and enough(less[train], less[stop], min_events):
+    if learner is not None and can_learn(less[train], less[stop], min_events):
         fit = learner(Selection(data.X, train), Selection(data.X, stop), data.feature_names)
         hazard = Hazard(fit(less[train], less[stop], None))
     else:
@@ -103,7 +103,7 @@ def fit_contraction(
     lost = 1 - data.mrr_later[rows] / data.mrr[rows]
     share = float(lost.mean()) if len(rows) else 0.0
     LOG.info(
-        "contraction: %d rows, %d paid less, %s, slope %.2f, %.0f %% of the MRR lost by them",
+        "contraction: %d rows, %d paid less, %s, slope %.2f, losing %.0f %% of their MRR",
         len(train), len(rows), hazard.scorer.size if hazard.scorer else "base rate",
         calibration.slope, 100 * share,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Drift: how far the features of today lie from those that a model was trained on."""
+"""Drift: how far today's features have moved from those that a model was trained on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# What practice calls a shift to look at, and one to act on (Siddiqi 2006, section 9.1).
+# Conventional limits of a shift to look at and one to act on (Siddiqi 2006, section 9.1).
 MODERATE, LARGE = 0.10, 0.25
 
 
@@ -21,20 +21,20 @@ def stability_index(
     Parameters
     ----------
     reference
-        (n, f) features of the training; their quantiles cut the bins.
+        (n, f) features of the training; their quantiles are the bin edges.
     current
-        (m, f) features of today.
+        (m, f) today's features.
     bins
-        Bins at most, where values are many; equal values share one, missing ones have their own.
+        Maximum number of bins; equal values share a bin, missing values have their own.
 
     Returns
     -------
     ndarray
-        float64 (f,), 0 where nothing moved. Half a row is added to each bin, so that it is finite.
+        float64 (f,), 0 without any shift. Half a row is added to each bin to keep it finite.
 
     Notes
     -----
-    Siddiqi (2006), "Credit Risk Scorecards"; it is the symmetric divergence of Jeffreys (1946).
+    Siddiqi (2006), "Credit Risk Scorecards"; the symmetric divergence of Jeffreys (1946).
     """
     quantiles = np.linspace(0, 1, bins + 1)[1:-1]
     indices = np.zeros(reference.shape[1])

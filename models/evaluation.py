@@ -1,4 +1,4 @@
-"""Measure scored test snapshots: pooled with intervals, by block, week, segment and newness."""
+"""Measure scored test snapshots: pooled with intervals, and by block, week, segment and tenure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-# What is told of contraction: nobody makes a list by it.
+# Metrics of contraction: those that need no list, as no list is ranked by it.
 CONTRACTION = ("auroc", "average_precision", "log_loss", "calibration_slope", "calibration_error")
 LOG = logging.getLogger(__name__)
 
@@ -52,44 +52,44 @@ def evaluation_report(
     Parameters
     ----------
     table
-        ``Backtest.table``, or as much of it; ``cutoff`` may be numbers or instants.
+        ``Backtest.table``, or some of its rows; ``cutoff`` may be numbers or instants.
     labels
         Names of the horizons.
     settings
-        How.
+        How to measure.
 
     Returns
     -------
     dict
-        Fit for JSON; undefined numbers are None. A *cell* is cause -> label -> content.
+        Serialisable as JSON; undefined numbers are None. A *cell* is cause -> label -> content.
 
         - ``pooled``: model -> cell -> ``rows``, ``events`` and each metric as ``value, low, high``
         - ``differences``: rival -> cell -> metric of the first model minus that of the rival,
           ``value, low, high``, on the same resamples
         - ``reliability``: model -> cell -> list of bins
-        - ``calibration_error_limit``: model -> cell -> 99 % limit if its risks were the truth
+        - ``calibration_error_limit``: model -> cell -> 99 % limit if its risks were true
         - ``contraction``: model -> ``rows``, ``events`` and each metric as ``value, low, high``, of
-          the risk of paying less at the last horizon; absent where none is known
+          the risk of paying less at the last horizon; absent if none is known
         - ``blocks``, ``weeks``, ``segments``: name -> model -> cell -> ``rows``, ``events`` and
           each metric's value; ``newcomers``: model -> cell -> the same
     """
     names = list(dict.fromkeys(table["model"]))
     parts = {name: _part(table, name) for name in names}
     _require_same_rows(parts)
-    one = parts[names[0]]
+    first = parts[names[0]]
     groups = {
-        "blocks": one["block"].astype(str).to_numpy(dtype=object),
-        "weeks": one["cutoff"].astype(str).to_numpy(dtype=object),
-        "segments": one["segment"].fillna("none").astype(str).to_numpy(dtype=object),
+        "blocks": first["block"].astype(str).to_numpy(dtype=object),
+        "weeks": first["cutoff"].astype(str).to_numpy(dtype=object),
+        "segments": first["segment"].fillna("none").astype(str).to_numpy(dtype=object),
     }
-    newcomers = one["tenure_periods"].to_numpy() < settings.newcomer_periods
+    newcomers = first["tenure_periods"].to_numpy() < settings.newcomer_periods
     result = _pooled(parts, labels, settings)
     for kind, values in groups.items():
         result[kind] = {
             value: _values(parts, labels, settings, values == value) for value in np.unique(values)
         }
     result["newcomers"] = _values(parts, labels, settings, newcomers)
-    if one["contracted"].notna().any():
+    if first["contracted"].notna().any():
         result["contraction"] = _contraction(parts, labels[-1], settings)
     return result
 
@@ -112,7 +112,7 @@ def _cells(
     settings: EvaluationSettings,
     mask: NDArray[np.bool_],
 ) -> Iterator[tuple[str, str, NDArray[np.int64], ScoredRows]]:
-    """Yield cause, label, positions of the rows whose outcome is known, and these rows scored."""
+    """Yield cause, label, positions of the rows whose outcome is known, and those rows."""
     for cause in CAUSES:
         for label in labels:
             outcome = part[f"outcome_{label}"]
@@ -132,7 +132,7 @@ def _cells(
 def _pooled(
     parts: Mapping[str, pd.DataFrame], labels: Sequence[str], settings: EvaluationSettings
 ) -> dict[str, Any]:
-    """The sections of the report that stand on all rows together."""
+    """Measure the sections of the report that use all rows together."""
     first = next(iter(parts))
     customer = np.unique(parts[first]["customer_id"].astype(str), return_inverse=True)[1]
     counts = resampled_counts(customer.max(initial=-1) + 1, settings.resamples, settings.seed)
@@ -167,7 +167,7 @@ def _pooled(
 def _contraction(
     parts: Mapping[str, pd.DataFrame], label: str, settings: EvaluationSettings
 ) -> dict[str, Any]:
-    """Model -> rows, events and metrics of the risk of contraction, with intervals."""
+    """Measure the risk of contraction: model -> rows, events and metrics with intervals."""
     result = {}
     for name, part in parts.items():
         known = part[part["contracted"].notna() & part[f"risk_contraction_{label}"].notna()]
@@ -195,7 +195,7 @@ def _values(
     settings: EvaluationSettings,
     mask: NDArray[np.bool_],
 ) -> dict[str, Any]:
-    """Model -> cause -> label -> plain values on the rows of a mask."""
+    """Measure the rows of a mask: model -> cause -> label -> values without intervals."""
     result: dict[str, Any] = {name: {cause: {} for cause in CAUSES} for name in parts}
     for name, part in parts.items():
         for cause, label, _, scored in _cells(part, labels, settings, mask):

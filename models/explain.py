@@ -1,4 +1,4 @@
-"""Why a risk is what it is: SHAP values that add up to the served number."""
+"""Explanations of a risk: SHAP values that add up to the served number."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 def explain(
     model: RiskModel, X: NDArray[np.float32], feature_names: tuple[str, ...], cause: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Contributions of the features to the risk of a cause by the end of the first interval.
+    """Compute the features' contributions to the risk of a cause by the end of the first interval.
 
-    Costs about 190 predictions a row: ask for the listed customers only.
+    A row costs about 190 predictions: explain the listed customers only.
 
     Parameters
     ----------
     model
-        Of boosters.
+        A model of boosters.
     X
-        float32 (k, f), the rows to explain.
+        float32 (k, f), rows to explain.
     feature_names
         The f names.
     cause
@@ -40,25 +40,25 @@ def explain(
     Returns
     -------
     base
-        float64 (k,) log-odds before anything is known of the customer. The same for all rows, but
-        for those whose hazards were scaled to sum below 1, where it takes the difference.
+        float64 (k,) log-odds before anything is known of the customer. Equal for all rows, except
+        those whose hazards were scaled to sum below 1, where it absorbs the difference.
     contributions
-        float64 (k, f) in log-odds; ``base + contributions.sum(axis=1)`` is the log-odds of the
-        served risk.
+        float64 (k, f) log-odds; ``base + contributions.sum(axis=1)`` is the log-odds of the served
+        risk.
 
     Raises
     ------
     BadInputError
         If the features are not those that the model was trained on.
     ValueError
-        If the hazard comes from anything but a booster or the base rate.
+        If the hazard comes from neither a booster nor the base rate.
 
     Notes
     -----
     Lundberg et al. (2020), "From local explanations to global understanding with explainable AI for
     trees", computed by LightGBM. The risk by the end of the first interval is its hazard, and the
-    calibration is linear in log-odds: its slope scales every contribution, its intercept (and the
-    offset of a hazard learned from both causes) belongs to the base.
+    calibration is linear in log-odds: its slope scales every contribution; its intercept, and the
+    offset of a hazard learned from both causes, are part of the base.
     """
     model.require_features(feature_names)
     position = CAUSES.index(cause)
@@ -78,7 +78,7 @@ def explain(
 def grouped(
     contributions: NDArray[np.float64], feature_names: tuple[str, ...], groups: Mapping[str, str]
 ) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Sum contributions over the reason groups of their features.
+    """Sum contributions over the reason groups of the features.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""The gate: whether a challenger takes the champion's place, by what both said of a sealed block.
+"""The gate: whether a challenger replaces the champion, by both predictions for a sealed block.
 
-Both are judged on the same customers at the same cutoffs by the log loss of what happened within
-the first horizon (stayed, or left by one of the causes), a proper score of all risks at once.
+Both are judged on the same customers at the same cutoffs by the log loss of the outcome within the
+first horizon (stayed, or left by one of the causes), a proper score of all risks at once.
 Differences are paired, and their interval comes from resampling customers, not rows.
 """
 
@@ -35,16 +35,16 @@ class GateSettings(GateTerms):
 
 @dataclass(frozen=True)
 class Decision:
-    """What the gate says.
+    """Verdict of the gate.
 
     Parameters
     ----------
     promote
-        Whether the challenger takes the champion's place.
+        Whether the challenger replaces the champion.
     reason
         Why, in one sentence.
     figures
-        What it rests on, by name.
+        Figures that it is based on, by name.
     """
 
     promote: bool
@@ -53,7 +53,7 @@ class Decision:
 
 
 def outcome_log_loss(scored: pd.DataFrame, label: str) -> NDArray[np.float64]:
-    """Minus the logarithm of the probability given to what happened by a horizon, in nats.
+    """Minus the logarithm of the probability given to the outcome at a horizon, in nats.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def judge(
     *,
     refresh: bool,
 ) -> Decision:
-    """Decide by paired predictions.
+    """Decide from paired predictions.
 
     Parameters
     ----------
@@ -92,14 +92,14 @@ def judge(
     label
         Name of the first horizon.
     settings
-        Terms.
+        Terms of the gate.
     refresh
-        Whether both come from one configuration: then it is enough to be no worse than the margin.
+        Whether both have the same configuration: the challenger may then be worse by the margin.
 
     Returns
     -------
     Decision
-        Of another configuration the whole interval must be better: a tie keeps the champion.
+        Another configuration must be better by the whole interval: a tie keeps the champion.
     """
     risks = [f"risk_{cause}_{label}" for cause in CAUSES]
     before, now = (side[side[f"outcome_{label}"].notna()] for side in (champion, challenger))
@@ -130,7 +130,7 @@ def judge(
 def _paired(
     customer_id: Any, losses: Mapping[str, NDArray[np.float64]], settings: GateSettings
 ) -> dict[str, float]:
-    """Mean losses and their difference with its interval: whole customers are drawn."""
+    """Return mean losses, and their difference with its interval, drawing whole customers."""
     customer = np.unique(customer_id.astype(str), return_inverse=True)[1]
     rows = np.bincount(customer).astype(np.float64)
     gaps = np.bincount(customer, weights=losses["challenger"] - losses["champion"])
@@ -143,7 +143,7 @@ def _paired(
 
 
 def _decide(figures: Mapping[str, float], settings: GateSettings, *, refresh: bool) -> Decision:
-    said = (
+    finding = (
         f"the challenger's log loss minus the champion's is {figures['difference']:+.5f} "
         f"({figures['difference_low']:+.5f} to {figures['difference_high']:+.5f}) on "
         f"{figures['snapshots']:,.0f} sealed snapshots"
@@ -152,7 +152,7 @@ def _decide(figures: Mapping[str, float], settings: GateSettings, *, refresh: bo
         limit = settings.margin * figures["champion_log_loss"]
         within = figures["difference_high"] <= limit
         verdict = f"{'within' if within else 'not within'} the margin of {limit:+.5f}"
-        return Decision(within, f"A refresh {verdict}: {said}.", figures)
+        return Decision(within, f"A refresh {verdict}: {finding}.", figures)
     better = figures["difference_high"] < 0
     verdict = "Better by the whole interval" if better else "Not better by the whole interval"
-    return Decision(better, f"{verdict}: {said}.", figures)
+    return Decision(better, f"{verdict}: {finding}.", figures)

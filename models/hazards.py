@@ -1,4 +1,4 @@
-"""A hazard: log-odds that something learned, an offset, and the map that calibrates them."""
+"""A hazard: learned log-odds, an offset, and the map that calibrates them."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Scorer(ABC):
         """Uncalibrated log-odds (n,) of rows X (n, f)."""
 
 
-# From y of the train slice, y of the stop slice and the cause (None: both) to a scorer. Each y
-# holds both classes.
+# Maps y of the train slice, y of the stop slice and the cause (None: both) to a scorer. Each y
+# has both classes.
 Fit = Callable[["NDArray[np.bool_]", "NDArray[np.bool_]", str | None], Scorer]
-# From the train slice, the stop slice and the feature names to a fit: what all causes share (bins,
-# imputation, scaling) is prepared once an interval. None is the base rate.
+# Maps the train slice, the stop slice and the feature names to a fit. What all causes share (bins,
+# imputation, scaling) is prepared once per interval. None stands for the base rate.
 Learner = Callable[["Selection", "Selection", tuple[str, ...]], Fit] | None
 
 
@@ -51,11 +51,11 @@ class Hazard:
     Parameters
     ----------
     scorer
-        None: the log-odds are the offset alone.
+        Learned log-odds; None if the offset is all.
     offset
-        The base rate where there is no scorer; for a scorer of both causes, the cause's share.
+        Without a scorer the base rate; with a scorer of both causes the cause's share.
     calibration
-        The logistic map.
+        Logistic map of the log-odds.
     """
 
     scorer: Scorer | None
@@ -73,8 +73,8 @@ class Hazard:
         return self.calibration(self.raw_log_odds(X))
 
 
-def enough(train: NDArray[np.bool_], stop: NDArray[np.bool_], min_events: int) -> bool:
-    """Whether it is enough to learn from: events to train on, both classes in both slices."""
+def can_learn(train: NDArray[np.bool_], stop: NDArray[np.bool_], min_events: int) -> bool:
+    """Whether a hazard can be learned: enough events to train on, both classes in both slices."""
     return (
         train.sum() >= max(min_events, 1)
         and not train.all()
@@ -84,5 +84,5 @@ def enough(train: NDArray[np.bool_], stop: NDArray[np.bool_], min_events: int) -
 
 
 def log_odds_of_rate(events: NDArray[np.bool_]) -> float:
-    """Log-odds of a rate with half an event added to either class (Haldane 1956): finite always."""
+    """Log-odds of a rate; half an event added to each class (Haldane 1956) keeps them finite."""
     return float(logit((events.sum() + 0.5) / (len(events) + 1)))

@@ -1,7 +1,7 @@
-"""A ridge regression in log-odds: what the boosters start from, kept as numbers a feature.
+"""A ridge regression in log-odds that the boosters start from, stored as numbers per feature.
 
-Trees need many churners to draw a slope, step by step, and cannot go on beyond the last step; a
-heavily shrunk regression draws it at once, and the trees then learn what it misses.
+Trees need many churners to approximate a slope, step by step, and cannot extrapolate beyond the
+last step. A heavily shrunken regression has it at once, and the trees then learn what it misses.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Rows that it is fitted on at most, evenly drawn: they pin a shrunk slope, trees do the rest.
+# Maximum number of rows to fit on, evenly drawn: enough for a shrunken slope.
 FITTED_ROWS = 100_000
 # Rows whose log-odds are worked out at a time: few enough for the processor's cache.
 BATCH_ROWS = 2048
@@ -31,18 +31,18 @@ BATCH_ROWS = 2048
 
 @dataclass(frozen=True)
 class LinearPart:
-    """Contribution of each feature: a slope over its signed logarithm, or that of having no value.
+    """Contribution of each feature: a slope over its signed logarithm, or a constant if missing.
 
     Parameters
     ----------
     intercept
         Log-odds before anything is known.
     slope, level
-        (f,) contribution ``level + slope * signed log``, 0 on average over the rows fitted on.
+        (f,) contribution ``level + slope * signed log``; its mean over the fitted rows is 0.
     missing
-        (f,) contribution of having no value.
+        (f,) contribution of a missing value.
     low, high
-        (f,) range of the signed logarithms fitted on; what lies beyond counts as its end.
+        (f,) range of the fitted signed logarithms; values beyond it are clipped.
     """
 
     intercept: float
@@ -68,10 +68,10 @@ class LinearPart:
     def log_odds(
         self, X: NDArray[np.float32] | Sequence[Any], batch_rows: int = BATCH_ROWS
     ) -> NDArray[np.float64]:
-        """Log-odds (n,) of rows X (n, f); those of a row do not depend on the others.
+        """Log-odds (n,) of rows X (n, f); each row's are independent of the others.
 
-        X is an array, or anything that has a length and gives rows of one when it is sliced;
-        ``batch_rows`` are taken at a time.
+        X is an array, or a sequence whose slices are arrays of rows; it is read in batches of
+        ``batch_rows``.
         """
         parts = [
             self.contributions(np.asarray(X[first : first + batch_rows])).sum(axis=1)
@@ -81,10 +81,10 @@ class LinearPart:
 
 
 def preparation() -> Pipeline:
-    """Make features fit for a regression.
+    """Return the transformation of features for a regression.
 
-    Counts and money are skewed: features enter as ``signed_log``, imputed by the median (with a
-    column that says so) and standardised, all by the rows that it is fitted on.
+    Counts and money are skewed: features enter as ``signed_log``, imputed by the median (with an
+    indicator column) and standardised, all estimated on the rows that it is fitted on.
     """
     return make_pipeline(
         FunctionTransformer(signed_log),
@@ -106,9 +106,9 @@ def ridge_regression(X: Any, y: NDArray[np.bool_], strength: float) -> LogisticR
     Raises
     ------
     FloatingPointError
-        If a coefficient is not finite. That is looked at in place of NumPy's warnings of invalid
-        values: scikit-learn has made sure that all of X is finite, and OpenBLAS can leave their
-        flag behind over sound products (as in NumPy's issue 24067; here it was seen under load).
+        If a coefficient is not finite. This check replaces NumPy's warnings of invalid values:
+        scikit-learn has verified that X is finite, and OpenBLAS can raise that flag for correct
+        products (as in NumPy's issue 24067; here it was seen under load).
     """
     with np.errstate(invalid="ignore"):
         regression = LogisticRegression(C=strength, solver="newton-cholesky").fit(X, y)
@@ -127,28 +127,28 @@ def linear_learner(
     X
         (n, f) rows to fit on.
     strength
-        scikit-learn's ``C``: the smaller, the more are slopes shrunk.
+        scikit-learn's ``C``: the smaller, the more slopes are shrunk.
 
     Returns
     -------
     Callable
-        From y (n,) and the sign (f,) that each slope may have (+1, -1, or 0: any) to the part.
-        A slope of the other sign is left out and the rest fitted anew.
+        Maps y (n,) and the sign (f,) that each slope may have (+1, -1, or 0: any) to a part. A
+        slope of the wrong sign is left out and the rest fitted again.
 
     Notes
     -----
-    On one thread: matrix products add up in another order on more of them.
+    The fit runs on one thread: with more, matrix products are summed in another order.
     """
     ready, seen = preparation(), signed_log(X)
     with threadpool_limits(1):
         prepared: Any = ready[1:].fit_transform(seen)  # its first step is the signed logarithm
-    # Of what was never known, the range is a 0 that no slope looks at.
+    # The range of a feature that was never known is 0; no slope uses it.
     low, high = (np.nan_to_num(end.reduce(seen, axis=0)) for end in (np.fmin, np.fmax))
     _, imputer, scaler, _ = (step for _, step in ready.steps)
     features, gaps = X.shape[1], imputer.indicator_.features_
 
     def fit(y: NDArray[np.bool_], signs: NDArray[np.int64]) -> LinearPart:
-        if y.all() or not y.any():  # of so many rows too few are chosen to hold both classes
+        if y.all() or not y.any():  # the rows drawn can hold one class only
             nothing = np.zeros(features)
             return LinearPart(log_odds_of_rate(y), nothing, nothing, nothing, low, high)
         wanted = np.concatenate([signs, np.zeros(len(gaps), np.int64)])
@@ -167,11 +167,11 @@ def linear_learner(
         slope = weights[:features] / scaler.scale_[:features]
         level = -slope * scaler.mean_[:features]
         missing = level + slope * imputer.statistics_
-        # Whether there is a value counts as well: its column is 1 without one and 0 with one.
+        # The indicator column counts as well: it is 1 for a missing value and 0 otherwise.
         jump = weights[features:] / scaler.scale_[features:]
-        there = -jump * scaler.mean_[features:]
-        level[gaps] += there
-        missing[gaps] += there + jump
+        present = -jump * scaler.mean_[features:]
+        level[gaps] += present
+        missing[gaps] += present + jump
         return LinearPart(float(regression.intercept_[0]), slope, level, missing, low, high)
 
     return fit

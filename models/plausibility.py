@@ -1,6 +1,6 @@
-"""Too good to be true: signs that a feature knows the outcome, looked for on rows not learned from.
+"""Too good to be true: signs that a feature knows the outcome, on rows that were not learned from.
 
-A leak shows in two ways: the ranking is better than customers allow, or one feature carries it.
+A leak shows in two ways: the ranking is implausibly good, or a single feature carries it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from models.hazards import Hazard
 
-# With fewer churners either sign is chance.
-FEWEST_EVENTS = 20
+# With fewer churners either sign is likely chance.
+MIN_EVENTS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,37 +49,37 @@ def too_good(
     feature_names: tuple[str, ...],
     limits: Limits,
 ) -> list[str]:
-    """Say what is suspicious about a hazard, a sentence each.
+    """Describe what is suspicious about a hazard, one sentence per finding.
 
     Parameters
     ----------
     hazard
-        Calibrated.
+        A calibrated hazard.
     cause
-        That it foretells.
+        Cause of churn that it predicts.
     X, y
-        Rows (n, f) that it was not grown on, and whether the churn happened (n,).
+        Rows (n, f) that it was not trained on, and whether the churn happened (n,).
     feature_names
         The f names.
     limits
-        What is too good.
+        Limits of what is plausible.
 
     Notes
     -----
     Kaufman et al. (2012), "Leakage in data mining: formulation, detection, and avoidance". A
-    feature's share is the log loss that shuffling it over the rows costs (Breiman 2001, "Random
-    forests"), as part of what the hazard gains on the rate of these rows.
+    feature's share is the log loss that shuffling it costs (Breiman 2001, "Random forests"),
+    relative to what the hazard gains over the rate of these rows.
     """
     if limits.settled_by.get(cause) in feature_names:
         open_ = ~(X[:, feature_names.index(limits.settled_by[cause])] > 0)
         X, y = X[open_], y[open_]
     strongest = None if hazard.scorer is None else hazard.scorer.strongest
-    if strongest is None or not FEWEST_EVENTS <= y.sum() < len(y):
+    if strongest is None or not MIN_EVENTS <= y.sum() < len(y):
         return []
-    name, said = feature_names[strongest], []
+    name, findings = feature_names[strongest], []
     area, loss = _measures(hazard.log_odds(X), y)
     if area - 2 * _standard_error(area, y.sum(), len(y)) > limits.auroc(cause):
-        said.append(
+        findings.append(
             f"too good to be true: AUROC {area:.3f} on weeks not learned from is above the limit "
             f"of {limits.auroc(cause):g} by more than chance; look for a feature that knows the "
             f"outcome, first at {name}."
@@ -89,18 +89,18 @@ def too_good(
     shuffled = X.copy()
     shuffled[:, strongest] = np.random.default_rng(0).permutation(X[:, strongest])
     log_odds = hazard.log_odds(shuffled)
-    # Calibrated anew: what matters is what the other features still tell, not how boldly.
+    # Recalibrated: only the ranking information left in the other features counts, not its scale.
     carried = _measures(fit_logistic_map(log_odds, y, prior=1.0)(log_odds), y)[1] - loss
     if gained > 0 and carried > limits.feature_share * gained:
-        said.append(
+        findings.append(
             f"too good to be true: {name} carries {min(carried / gained, 1):.0%} of the skill "
             f"(limit {limits.feature_share:.0%}); check that it is known at the cutoff."
         )
-    return said
+    return findings
 
 
 def _standard_error(area: float, events: int, rows: int) -> float:
-    """Of an AUROC, by Hanley & McNeil (1982)."""
+    """Standard error of an AUROC, by Hanley & McNeil (1982)."""
     both = area * (1 - area)
     events_above = (events - 1) * (area / (2 - area) - area**2)
     others_below = (rows - events - 1) * (2 * area**2 / (1 + area) - area**2)
@@ -108,6 +108,6 @@ def _standard_error(area: float, events: int, rows: int) -> float:
 
 
 def _measures(log_odds: NDArray[np.float64], y: NDArray[np.bool_]) -> tuple[float, float]:
-    """AUROC and log loss."""
+    """Compute AUROC and log loss."""
     sample = Sample.of_risks(y, np.asarray(expit(log_odds)))
     return auroc(sample), log_loss(sample)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-# MLflow shows a picture about 800 pixels wide: larger ones would be shrunk until unreadable.
+# MLflow shows a picture about 800 pixels wide and shrinks larger ones until they are unreadable.
 WIDTH = 8.0
 LISTED_SHARES = np.geomspace(0.002, 0.5, 25)
 GREY = "#8a8a8a"
@@ -42,14 +42,14 @@ def _percent(axis: Any) -> None:
 def capacity_curves(
     table: pd.DataFrame, cause: str, label: str, shares: NDArray[np.float64] = LISTED_SHARES
 ) -> dict[str, NDArray[np.float64]]:
-    """Lift and share of lost MRR caught if a share of the customers could be contacted each week.
+    """Lift and share of lost MRR caught, by the share of customers contacted each week.
 
     Parameters
     ----------
     table
         Rows of one model, as in ``models.backtest.Backtest.table``.
     cause, label
-        Which risk.
+        Cause and horizon of the risk.
     shares
         (k,) shares of a week's customers.
 
@@ -75,12 +75,12 @@ def capacity_curves(
 def capacity_picture(
     table: pd.DataFrame, label: str, capacity: Mapping[str, float], path: Path
 ) -> None:
-    """Draw lift and MRR caught against the share of customers contacted, a column a cause.
+    """Draw lift and MRR caught against the share of customers contacted, one column per cause.
 
     Parameters
     ----------
     table
-        ``models.backtest.Backtest.table``; its first model is drawn foremost.
+        ``models.backtest.Backtest.table``; its first model is drawn on top.
     label
         Name of the horizon.
     capacity
@@ -118,7 +118,7 @@ def capacity_picture(
 def risk_picture(
     risks: NDArray[np.float64], labels: Sequence[str], capacity: Mapping[str, float], path: Path
 ) -> None:
-    """Draw how the risks of today's customers are distributed, a panel a cause.
+    """Draw how the risks of today's customers are distributed, one panel per cause.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def risk_picture(
     labels
         Names of the horizons.
     capacity
-        For a cause, the share that the team can contact; from there on the first risk is shaded.
+        For a cause, the share that the team can contact: a vertical line.
     path
         PNG file to write.
     """
@@ -164,7 +164,7 @@ def beeswarm_picture(
     title: str,
     path: Path,
 ) -> None:
-    """Draw SHAP values of the features that move the risk most, a point a customer.
+    """Draw SHAP values of the features that affect the risk most, one point per customer.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def beeswarm_picture(
     feature_names
         The f names.
     title
-        Of the picture.
+        Title of the picture.
     path
         PNG file to write.
     """
@@ -204,9 +204,9 @@ def dependence_picture(
     groups: Mapping[str, str],
     cause: str,
     path: Path,
-    most: int = 6,
+    limit: int = 6,
 ) -> None:
-    """Draw how the leading feature of each of the top reason groups bends the risk.
+    """Draw how the leading feature of each of the top reason groups affects the risk.
 
     Parameters
     ----------
@@ -215,17 +215,17 @@ def dependence_picture(
     groups
         Reason group of each feature.
     cause
-        Gives the colour.
+        Cause of churn; sets the colour.
     path
         PNG file to write.
     most
-        Groups at most, ranked by the mean size of their sum.
+        Maximum number of groups, ranked by the mean size of their sum.
     """
     names, sums = grouped(contributions, feature_names, groups)
-    ranked = np.argsort(-np.abs(sums).mean(axis=0))[:most]
+    ranked = np.argsort(-np.abs(sums).mean(axis=0))[:limit]
     size = np.abs(contributions).mean(axis=0)
     figure = _figure(5.4)
-    panels = figure.subplots(2, (most + 1) // 2, squeeze=False).ravel()
+    panels = figure.subplots(2, (limit + 1) // 2, squeeze=False).ravel()
     for panel, position in zip(panels, ranked, strict=False):
         members = [j for j, name in enumerate(feature_names) if groups[name] == names[position]]
         column = members[int(np.argmax(size[members]))]
@@ -242,7 +242,7 @@ def dependence_picture(
 def _dependence(
     panel: Axes, values: NDArray[np.float32], shap_values: NDArray[np.float64], colour: str
 ) -> None:
-    """Scatter a feature against its contribution; rows without a value stand apart, in grey."""
+    """Scatter a feature against its contribution, with missing values on the left in grey."""
     seen = ~np.isnan(values)
     panel.axhline(0, color=GREY, linewidth=1)
     panel.plot(values[seen], shap_values[seen], ".", color=colour, alpha=0.35, markersize=4)
@@ -255,7 +255,7 @@ def _dependence(
 
 
 def drift_picture(indices: Mapping[str, float], path: Path, most: int = 20) -> None:
-    """Draw the features that moved furthest between training and today.
+    """Draw the features that drifted most between training and today.
 
     Parameters
     ----------
@@ -264,7 +264,7 @@ def drift_picture(indices: Mapping[str, float], path: Path, most: int = 20) -> N
     path
         PNG file to write.
     most
-        Bars at most.
+        Maximum number of bars.
     """
     ranked = sorted(indices.items(), key=lambda item: -item[1])[:most][::-1]
     figure = _figure(5.6)
@@ -272,9 +272,9 @@ def drift_picture(indices: Mapping[str, float], path: Path, most: int = 20) -> N
     moved, still = COLOURS["involuntary"], COLOURS["voluntary"]
     colours = [moved if value >= LARGE else still for _, value in ranked]
     panel.barh([name for name, _ in ranked], [value for _, value in ranked], color=colours)
-    for limit, said in ((MODERATE, "look at it"), (LARGE, "act on it")):
+    for limit, advice in ((MODERATE, "look at it"), (LARGE, "act on it")):
         panel.axvline(limit, color=GREY, linestyle="--", linewidth=1)
-        panel.annotate(said, (limit, 0), xytext=(3, 2), textcoords="offset points", fontsize=9)
+        panel.annotate(advice, (limit, 0), xytext=(3, 2), textcoords="offset points", fontsize=9)
     panel.tick_params(labelsize=9)
     panel.set_xlabel("population stability index, training against the newest cutoff")
     save_figure(figure, path)

@@ -1,4 +1,4 @@
-"""Snapshots with their outcomes as arrays: what every model is trained and tested on."""
+"""Snapshots with their outcomes as arrays, on which every model is trained and tested."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RiskData:
-    """``n`` snapshots, one row each, with ``f`` features and outcomes at ``H`` horizons.
+    """``n`` snapshots, one per row, with ``f`` features and outcomes at ``H`` horizons.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class RiskData:
     feature_names
         The f names, in the order of the columns.
     customer_id
-        (n,) who.
+        (n,) customer.
     cutoff
         int64 (n,) number of the cutoff.
     outcome
@@ -35,7 +35,8 @@ class RiskData:
     mrr
         int64 (n,) monthly recurring revenue at the cutoff, minor units.
     mrr_later
-        int64 (n,) the same at the last horizon, ``UNKNOWN`` but for who is known to have stayed.
+        int64 (n,) the same at the last horizon, ``UNKNOWN`` unless the customer is known to have
+        stayed.
     segment
         (n,) market segment.
     tenure_periods
@@ -60,7 +61,7 @@ class RiskData:
     def __post_init__(self) -> None:
         if self.X.dtype != np.float32 or self.X.shape[1:] != (len(self.feature_names),):
             raise ValueError(
-                f"X must be float32 with {len(self.feature_names)} columns, one a feature name, "
+                f"X must be float32 with {len(self.feature_names)} columns, one per feature name, "
                 f"not {self.X.dtype} of shape {self.X.shape}."
             )
         for field in dataclasses.fields(self):
@@ -82,17 +83,17 @@ class RiskData:
 
     @property
     def stayed(self) -> NDArray[np.bool_]:
-        """Mask (n,) of who is known to have stayed to the last horizon, and with what MRR."""
+        """Mask (n,) of customers known to have stayed to the last horizon, and with what MRR."""
         known: NDArray[np.bool_] = self.mrr_later != UNKNOWN
         return known
 
     @property
     def contracted(self) -> NDArray[np.bool_]:
-        """Mask (n,) of who stayed to the last horizon and pays less there than at the cutoff."""
+        """Mask (n,) of customers who stayed to the last horizon and pay less there."""
         return self.stayed & (self.mrr_later < self.mrr)
 
     def shuffled(self, seed: int) -> RiskData:
-        """Give every snapshot the outcomes of another one at its cutoff: nothing foretells them."""
+        """Shuffle outcomes among the snapshots of a cutoff: they become unpredictable."""
         random = np.random.default_rng(seed)
         other = np.lexsort((random.random(len(self)), self.cutoff))
         rows = np.empty(len(self), np.int64)
@@ -111,7 +112,7 @@ class RiskData:
 
 @dataclass(frozen=True)
 class Selection:
-    """Some rows of a matrix, not yet copied: what a learner learns from.
+    """Some rows of a matrix, not yet copied, that a learner is trained on.
 
     Parameters
     ----------

@@ -2,13 +2,13 @@
 
 The outcome of a snapshot at cutoff ``k`` for an interval that ends ``h`` periods later is known at
 ``k + embargo``, where ``embargo = h + follow_up_periods``: the interval itself, then the days in
-which a churn may be undone and rows may come late. One rule makes the gaps: **every outcome of the
+which a churn may be undone and rows may arrive late. One rule sets the gaps: **every outcome of the
 earlier slice is known before the first cutoff of the later one**, that is
 
     last cutoff of the earlier + embargo <= first cutoff of the later,
 
 between train and each later slice and between calibrate and test. Each interval has its own slices,
-because a short one needs less of a gap and may learn from newer weeks. See Bergmeir & Benitez
+because a short one needs a shorter gap and may learn from newer weeks. See Bergmeir & Benitez
 (2012), "On the use of cross-validation for time series predictor evaluation"; the gap is the
 "embargo" of Lopez de Prado (2018), "Advances in Financial Machine Learning", section 7.4.
 """
@@ -44,7 +44,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Slices:
-    """What the hazards of one interval are fitted on."""
+    """Cutoffs that the hazards of one interval are fitted on."""
 
     train: Span
     stop: Span
@@ -55,7 +55,7 @@ class Slices:
 class Block:
     """One origin of the backtest: slices for each interval and the cutoffs that test them.
 
-    ``test`` is None for the refit, which is tested by the weeks to come.
+    ``test`` is None for the refit, which only future weeks can test.
     """
 
     slices: tuple[Slices, ...]
@@ -120,10 +120,10 @@ def rolling_blocks(first_cutoff: int, newest: int, settings: SplitSettings) -> t
 
 
 def open_and_sealed(blocks: tuple[Block, ...]) -> tuple[tuple[Block, ...], Block]:
-    """Part the blocks that every experiment may look at from the newest, which is sealed.
+    """Split off the newest block, which is sealed, from those that every experiment may use.
 
-    Who compares many settings on the same weeks ends up fitted to them; the sealed block is looked
-    at by promotion alone (the "holdout" of Dwork et al. (2015), "The reusable holdout").
+    Comparing many settings on the same weeks overfits to them; only promotion uses the sealed block
+    (the "holdout" of Dwork et al. (2015), "The reusable holdout").
     """
     return blocks[:-1], blocks[-1]
 
@@ -148,18 +148,18 @@ def _all_slices(origin: int, first_cutoff: int, settings: SplitSettings) -> tupl
 
 
 def _require_history(first_cutoff: int, newest: int, settings: SplitSettings, after: int) -> None:
-    """Refuse a history in which the train slice of the longest interval has no room.
+    """Refuse a history too short for the train slice of the longest interval.
 
     ``after`` is the number of periods from the (first) origin to ``newest``.
     """
     needed = settings.needed_cutoffs(after)
-    there = newest - first_cutoff + 1
-    if there < needed:
+    available = newest - first_cutoff + 1
+    if available < needed:
         tests = f", {settings.test_blocks} test block(s) of {settings.test_periods}" * bool(after)
         raise BadInputError(
             f"The history is too short: {needed} periods of snapshots are needed (train at least "
             f"{settings.train_periods}, stop {settings.stop_periods}, calibrate "
             f"{settings.calibrate_periods}{tests}, and between them the outcomes of "
-            f"{settings.longest_embargo} periods), but there are {there}; give more history or "
-            "make these slices, the number of test blocks or the horizons smaller."
+            f"{settings.longest_embargo} periods), but there are {available}; provide a longer "
+            "history, or make these slices, the number of test blocks or the horizons smaller."
         )

@@ -1,4 +1,4 @@
-"""The measures of a backtest as a person reads them: tables, and flat figures for comparison."""
+"""The results of a backtest for readers: tables, and flat figures for comparison."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ATTAINABLE = {"log_loss": "log loss", "average_precision": "average precision"}
 
 
 def markdown_tables(report: Mapping[str, Any], labels: Sequence[str]) -> str:
-    """Write one table a cause and horizon: a row a model, each figure with its 95 % interval.
+    """Write one table per cause and horizon: a row per model, each figure with its 95 % interval.
 
     Parameters
     ----------
@@ -42,20 +42,20 @@ def markdown_tables(report: Mapping[str, Any], labels: Sequence[str]) -> str:
     for cause in CAUSES:
         for label in labels:
             cells = {model: pooled[cause][label] for model, pooled in report["pooled"].items()}
-            one = next(iter(cells.values()))
+            some = next(iter(cells.values()))
             lines += [
                 f"### {cause.capitalize()} churn within {label}",
                 "",
-                f"{one['rows']:,} test snapshots, {one['events']:,} of them churned.",
+                f"{some['rows']:,} test snapshots, {some['events']:,} of them churned.",
                 "",
             ]
-            if one["events"]:
+            if some["events"]:
                 lines += [*_model_table(cells, SHOWN), ""]
     return "\n".join(lines)
 
 
 def verdict_table(report: Mapping[str, Any], label: str) -> str:
-    """Write whom the first model is ahead of, level with and behind, by more than the interval.
+    """Write which rivals the first model is ahead of, level with or behind, by the whole interval.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def verdict_table(report: Mapping[str, Any], label: str) -> str:
 
 
 def _verdict(difference: Mapping[str, float | None], metric: str) -> str:
-    """A difference with its interval, and which side of nothing it lies on."""
+    """Write a difference with its interval, and whether it is clearly above or below 0."""
     low, high = difference["low"], difference["high"]
     if low is None or high is None:
         return "-"
@@ -89,7 +89,7 @@ def _verdict(difference: Mapping[str, float | None], metric: str) -> str:
 
 
 def contraction_table(contraction: Mapping[str, Any]) -> str:
-    """Write how the risk of staying and paying less did, a row a model.
+    """Write the metrics of the risk of staying and paying less, a row per model.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def _figures(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def attainable_table(shares: Mapping[str, Any]) -> str:
-    """Write what share of the attainable skill the model reaches, a row a cause and horizon.
+    """Write the share of the attainable skill that the model reaches, per cause and horizon.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def attainable_table(shares: Mapping[str, Any]) -> str:
 
 
 def with_interval(estimate: Mapping[str, float | None], metric: str) -> str:
-    """Write an estimate with its interval, as many digits as the metric deserves."""
+    """Write an estimate with its interval, with the digits that suit the metric."""
     digits = {"brier": 5, "log_loss": 5, "calibration_error": 5, "expected_profit": 1}.get(
         metric, 3
     )
@@ -157,7 +157,7 @@ def with_interval(estimate: Mapping[str, float | None], metric: str) -> str:
 
 
 def flat_metrics(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures to compare runs by: cause -> horizon -> metric for the model, rivals beside it.
+    """Return figures to compare runs by: cause -> horizon -> metric of the model and its rivals.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Tuning: a search of parameters on folds in time that lie before every test block."""
+"""Tuning: a search for parameters on folds in time, all before the first test block."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from models.split import Block, Slices
 
 LOG = logging.getLogger(__name__)
-# What is searched of the boosters' parameters. The number of trees is what the stop slice finds.
+# Search space of the boosters. The number of trees is not in it: the stop slice ends boosting.
 BOOSTER_SPACE: Mapping[str, BaseDistribution] = {
     "learning_rate": FloatDistribution(0.03, 0.2, log=True),
     "num_leaves": IntDistribution(3, 31, log=True),
@@ -39,14 +39,14 @@ BOOSTER_SPACE: Mapping[str, BaseDistribution] = {
     "lambda_l2": FloatDistribution(0.1, 100.0, log=True),
     "linear_strength": FloatDistribution(1e-6, 1e-2, log=True),
 }
-# From parameters to how a model is fitted on some slices.
+# How a model is fitted on some slices, and how parameters choose that.
 Fitted = Callable[["RiskData", "Sequence[Slices]", "ModelSettings"], "RiskModel"]
 Build = Callable[[Mapping[str, Any]], Fitted]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One set of parameters and its mean loss over folds and causes, 1 for the base rate."""
+    """One set of parameters, and its mean loss over folds and causes; the base rate has 1."""
 
     params: Mapping[str, Any]
     loss: float
@@ -54,16 +54,16 @@ class Trial:
 
 @dataclass(frozen=True)
 class Folds:
-    """What a search looks at.
+    """Data and folds of a search.
 
     Parameters
     ----------
     data
-        Snapshots with the outcomes of the first horizon alone.
+        Snapshots with the outcomes of the first horizon only.
     blocks
         Inner folds: slices and test weeks, oldest first.
     settings
-        Of the models, for the first horizon alone.
+        Settings of the models, for the first horizon only.
     """
 
     data: RiskData
@@ -74,7 +74,7 @@ class Folds:
 def inner_folds(
     data: RiskData, first_test: int, split: SplitSettings, settings: ModelSettings, folds: int
 ) -> Folds:
-    """Place folds so that all they read was known before the first test block.
+    """Place folds so that everything they read was known before the first test block.
 
     Parameters
     ----------
@@ -82,16 +82,16 @@ def inner_folds(
         All snapshots.
     first_test
         First cutoff of the first test block: the search sees no row from there on, and no outcome
-        that was not known there.
+        that was not yet known there.
     split, settings
-        As of the backtest.
+        As in the backtest.
     folds
-        How many.
+        Number of folds.
 
     Raises
     ------
     BadInputError
-        If the history before the test blocks is too short for so many.
+        If the history before the test blocks is too short for them.
     """
     before, short = at_first_horizon(data.take(data.cutoff < first_test), settings)
     inner = dataclasses.replace(split, horizons=split.horizons[:1], test_blocks=folds)
@@ -100,7 +100,7 @@ def inner_folds(
 
 
 def at_first_horizon(data: RiskData, settings: ModelSettings) -> tuple[RiskData, ModelSettings]:
-    """Leave out the longer horizons, and contraction with them."""
+    """Drop the longer horizons, and contraction with them."""
     unknown = np.full(len(data), UNKNOWN, np.int64)
     data = dataclasses.replace(data, outcome=data.outcome[:, :1], mrr_later=unknown)
     return data, dataclasses.replace(
@@ -117,29 +117,29 @@ def search(
     trials: int,
     seed: int,
 ) -> tuple[Trial, ...]:
-    """Try parameters, the first of them those in use, so that the best is no worse.
+    """Try parameters, starting with those in use, so that the best are at least as good.
 
     Parameters
     ----------
     name
-        Of the kind of model.
+        Name of the kind of model.
     build
-        From parameters to how the model is fitted.
+        Maps parameters to how the model is fitted.
     space
-        What may be tried.
+        Range of each parameter.
     start
         Parameters in use.
     folds
-        Where they are tried.
+        Folds that they are tried on.
     trials
-        How many.
+        Number of trials.
     seed
-        Of the search.
+        Seed of the search.
 
     Returns
     -------
     tuple of Trial
-        In the order in which they were tried.
+        In the order of the trials.
 
     Notes
     -----
@@ -160,19 +160,19 @@ def search(
 
 
 def learned(name: str, learner: Learner) -> Fitted:
-    """How a learner's model is fitted."""
+    """Return how a learner's model is fitted."""
     return functools.partial(fit_risk_model, name, learner)
 
 
 def best(trials: tuple[Trial, ...]) -> Trial:
-    """The trial with the lowest loss, the first of equals."""
+    """Return the trial with the lowest loss, the first of equals."""
     return min(trials, key=lambda trial: trial.loss)
 
 
 def fold_loss(fit: Fitted, folds: Folds) -> float:
-    """Log loss by the first horizon over that of the fold's own rate, mean of folds and causes.
+    """Mean over folds and causes of the log loss at the first horizon over that of the fold's rate.
 
-    So both causes count alike, however rare.
+    This ratio makes both causes count alike, however rare.
     """
     losses = []
     for block in folds.blocks:

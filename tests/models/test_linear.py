@@ -109,7 +109,7 @@ def test_a_slope_has_the_sign_that_it_may_have(sign: int) -> None:
         assert (bound.slope == free.slope).all()
     else:
         assert bound.slope[0] == 0
-        assert bound.slope[1] != free.slope[1]  # fitted anew
+        assert bound.slope[1] != free.slope[1]  # fitted again
 
 
 def test_of_one_class_it_knows_the_rate_alone() -> None:
@@ -139,7 +139,7 @@ def test_trees_fix_what_the_regression_misses() -> None:
     assert isinstance(scorer, boosters.BoosterScorer)
     assert isinstance(scorer.start, LinearPart)
     assert scorer.booster.num_trees() > 0
-    # A start fitted on every so many rows is another start, and a good one.
+    # A start fitted on every n-th row is another start, and a good one.
     thinned = fitted(STRENGTH, fitted_rows=1000)
     assert np.std(logit(thinned.predict(X, NAMES)[:, 0, 0]) - truth) < error[0.0]
     assert not np.array_equal(

@@ -215,7 +215,7 @@ def test_features_must_be_those_of_the_training_in_their_order() -> None:
     data, model = example()
     with pytest.raises(BadInputError, match=r"missing .'noise_2'.*unknown .'novel'"):
         model.predict(data.X, (*NAMES[:-1], "novel"))
-    with pytest.raises(BadInputError, match="order counts"):
+    with pytest.raises(BadInputError, match="order matters"):
         model.predict(data.X, NAMES[::-1])
 
 
@@ -291,7 +291,7 @@ def test_a_planted_leak_is_suspected_by_its_name(code: int, cause: str) -> None:
 
 
 def test_what_a_failed_payment_foretells_is_no_feat() -> None:
-    # Whoever owes a failed payment leaves, nobody else does: known, and not suspicious.
+    # Customers who owe a failed payment leave and no others do: known, and not suspicious.
     data, _ = example()
     outcome = data.outcome.copy()
     X = data.X.copy()
