@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from models.split import Block
 
 
-LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def backtest(
     notes: list[tuple[int, str, str]] = []
     for name, learner in rivals.items():
         for number, block in enumerate(blocks):
-            LOG.info("Backtest of %s, block %d of %d", name, number + 1, len(blocks))
+            logger.info("Backtest of %s, block %d of %d", name, number + 1, len(blocks))
             model = fit_risk_model(name, learner, data, block.slices, settings)
             tables.append(score_block(model, data, block, number))
             notes.extend((number, name, note) for note in model.notes)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from models.risk_data import RiskData
     from models.split import Slices
 
-LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 LARGEST_SUM = 1 - 1e-6
 
 
@@ -117,7 +117,7 @@ class RiskModel:
         """
         risks, scaled = compose(self.predict_hazards(X, feature_names))
         if scaled.any():
-            LOG.info("%s: hazards of %d of %d rows scaled", self.name, scaled.sum(), len(scaled))
+            logger.info("%s: hazards of %d of %d rows scaled", self.name, scaled.sum(), len(scaled))
         return risks
 
     def predict_hazards(
@@ -226,7 +226,7 @@ def fit_risk_model(
     )
     notes += [contraction_note] if contraction_note else []
     for note in notes:
-        LOG.warning("%s: %s", name, note)
+        logger.warning("%s: %s", name, note)
     return RiskModel(
         name,
         tuple(zip(*by_interval, strict=True)),
@@ -277,7 +277,7 @@ def _fit_interval(
         if settings.limits is not None:
             remarks += too_good(hazards[-1], cause, X, y, data.feature_names, settings.limits)
         notes += [f"{cause} churn in periods {start + 1} to {end}: {remark}" for remark in remarks]
-        LOG.info(
+        logger.info(
             "%s, %s %s: %d rows, %d churners, %s, slope %.2f, %.1f s",
             name, cause, settings.labels[interval], len(train), np.sum(outcome[train] == code),
             hazard.scorer.size if hazard.scorer else "base rate", calibration.slope,

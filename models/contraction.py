@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from models.risk_data import RiskData
     from models.split import Slices
 
-LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def fit_contraction(
     rows = train[less[train]]
     lost = 1 - data.mrr_later[rows] / data.mrr[rows]
     share = float(lost.mean()) if len(rows) else 0.0
-    LOG.info(
+    logger.info(
         "contraction: %d rows, %d paid less, %s, slope %.2f, losing %.0f %% of their MRR",
         len(train), len(rows), hazard.scorer.size if hazard.scorer else "base rate",
         calibration.slope, 100 * share,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Metrics of contraction: those that need no list, as no list is ranked by it.
 CONTRACTION = ("auroc", "average_precision", "log_loss", "calibration_slope", "calibration_error")
-LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +143,7 @@ def _pooled(
     del result["differences"][first]
     reference = {}
     for name, part in parts.items():
-        LOG.info("Measuring %s: %d rows, %d resamples", name, len(part), settings.resamples)
+        logger.info("Measuring %s: %d rows, %d resamples", name, len(part), settings.resamples)
         for cause, label, rows, scored in _cells(part, labels, settings, np.ones(len(part), bool)):
             values = all_metrics(scored)
             drawn = resample(scored, customer[rows], counts, settings.threads)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from models.model_settings import SplitSettings
     from models.split import Block, Slices
 
-LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 # Search space of the boosters. The number of trees is not in it: the stop slice ends boosting.
 BOOSTER_SPACE: Mapping[str, BaseDistribution] = {
     "learning_rate": FloatDistribution(0.03, 0.2, log=True),
@@ -155,7 +155,7 @@ def search(
         loss = fold_loss(build(asked.params), folds)
         study.tell(asked, loss)
         done.append(Trial(dict(asked.params), loss))
-        LOG.info("Trial %d of %d of %s: loss %.5f", number + 1, trials, name, loss)
+        logger.info("Trial %d of %d of %s: loss %.5f", number + 1, trials, name, loss)
     return tuple(done)
 
 

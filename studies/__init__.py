@@ -1,1 +1,1 @@
-"""Studies: benches, rivals and ceilings. No stage runs them, and nothing imports them."""
+"""Studies: benchmarks, rivals and ceilings. No stage runs them, and nothing imports them."""

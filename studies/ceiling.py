@@ -1,8 +1,8 @@
 """``make ceiling``: the observable ceiling of the simulated world, measured once.
 
-Our own procedure, trained on 20 times the customers, in a scratch folder. What it reaches is what
-can be reached from the logs alone; ``evaluate`` reads the figures. Run it again when the difficulty
-of the world or the procedure changes; it takes an hour and 10 GB.
+Trains our own procedure on 20 times the customers, in a scratch folder. Its skill is what the logs
+alone can yield; ``evaluate`` reads the figures. Run it again when the difficulty of the world or
+the procedure changes; it takes an hour and 10 GB.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipelines.load import blocks_of, customers_now, load_catalog, load_history,
 from pipelines.modelling import model_settings
 from pipelines.params import Params, load_params
 from pipelines.stage import run_stage
-from studies.scaled_world import larger_world
+from studies.scaled_world import scaled_world
 
 TIMES = 20
 MEMORY_LIMIT = "10GB"
@@ -33,7 +33,7 @@ logger = logging.getLogger("ceiling")
 
 
 def measured_skill(params: Params) -> dict[str, Any]:
-    """Skill of the model on test weeks, from the features in the current folder."""
+    """Measure the skill of the model on test weeks, from the features in the current folder."""
     clock, horizons = params.clock, params.labels
     data = load_history(clock, horizons, params.train.memory_limit)
     settings = model_settings(params, monotone_signs(load_catalog()))
@@ -47,8 +47,8 @@ def measured_skill(params: Params) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Backtest in the larger world, write its figures."""
-    with larger_world(TIMES, MEMORY_LIMIT) as larger:
+    """Backtest in the larger world and write its figures."""
+    with scaled_world(TIMES, MEMORY_LIMIT) as larger:
         skill = measured_skill(larger)
     figures = {"world": world_of(load_params()), "times_the_customers": TIMES, "skill": skill}
     write_text(json.dumps(figures, indent=2) + "\n", OBSERVABLE_CEILING)

@@ -1,9 +1,9 @@
 """Cox regressions as a peer: cause-specific proportional hazards over the whole horizon.
 
-A regression a cause learns from all intervals at once, where the boosters have one a cause and
-interval. Its hazard in each interval has a closed form, is calibrated by the same map and composed
-to the same risks (Cox 1972, "Regression models and life-tables"; Prentice et al. 1978, "The
-analysis of failure times in the presence of competing risks").
+One regression per cause learns from all intervals at once, where the boosters have one per cause
+and interval. Its hazard in each interval has a closed form, is calibrated by the same map and
+composed into the same risks (Cox 1972, "Regression models and life-tables"; Prentice et al. 1978,
+"The analysis of failure times in the presence of competing risks").
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     from models.split import Slices
 
 NAME = "cox_regression"
-# Standard deviations beyond which a covariate says no more: the hazard is exponential in it.
+# Covariates are clipped at this many standard deviations, as the hazard is exponential in them.
 _FARTHEST = 4.0
 
 
 @dataclass(frozen=True)
 class Regression:
-    """Coefficients (f,) of one cause and the cumulative baseline hazard at each horizon (H,)."""
+    """Coefficients (f,) of one cause, and the cumulative baseline hazard at each horizon (H,)."""
 
     coefficients: NDArray[np.float64]
     baseline: NDArray[np.float64]
 
 
-# From X (n, f), periods followed (n,) and cause (n,; 0 censored) to a regression a cause.
+# Maps X (n, f), periods followed (n,) and cause (n,; 0 censored) to one regression per cause.
 Solve = Callable[
     ["NDArray[np.float64]", "NDArray[np.int64]", "NDArray[np.int64]"], "Sequence[Regression]"
 ]
@@ -58,9 +58,9 @@ class CoxScorer(Scorer):
     Parameters
     ----------
     preparation
-        Of the features.
+        Transformation of the features.
     coefficients
-        (p,) of the prepared features.
+        (p,) coefficients of the transformed features.
     baseline
         Baseline hazard accumulated over the interval.
     """
@@ -86,10 +86,10 @@ class CoxScorer(Scorer):
 def fit_cox_model(
     solve: Solve, data: RiskData, slices: Sequence[Slices], settings: ModelSettings
 ) -> RiskModel:
-    """Fit the regressions, calibrate their hazards.
+    """Fit the regressions and calibrate their hazards.
 
     A snapshot is followed for as long as its outcome was known in time: to the last horizon whose
-    train slice holds it.
+    train slice contains it.
 
     Parameters
     ----------
@@ -112,9 +112,9 @@ def fit_cox_model(
     for interval, spans in enumerate(slices):
         rows = np.flatnonzero(data.at_risk(interval) & spans.calibrate.holds(data.cutoff))
         X = data.X[rows]
-        for number, one in enumerate(fitted):
-            within = float(np.diff(one.baseline, prepend=0.0)[interval])
-            hazard = Hazard(CoxScorer(preparation, one.coefficients, within))
+        for number, regression in enumerate(fitted):
+            within = float(np.diff(regression.baseline, prepend=0.0)[interval])
+            hazard = Hazard(CoxScorer(preparation, regression.coefficients, within))
             y = data.outcome[rows, interval] == number + 1
             calibration = fit_logistic_map(hazard.raw_log_odds(X), y, settings.calibration_prior)
             hazards[number].append(Hazard(hazard.scorer, 0.0, calibration))
@@ -131,7 +131,7 @@ def fit_cox_model(
 def _follow_up(
     data: RiskData, train: NDArray[np.int64], slices: Sequence[Slices], horizons: Sequence[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Periods (n,) that each training snapshot was followed for, and the cause that ended it."""
+    """Periods (n,) that each training snapshot was followed for, and the cause that ended them."""
     periods, cause = np.zeros((2, len(train)), np.int64)
     followed = np.ones(len(train), bool)
     for interval, horizon in enumerate(horizons):

@@ -1,6 +1,6 @@
 """The pipeline's simulated world with many times the customers, in a scratch folder.
 
-Chance is less of what is measured there; ``make ceiling`` and ``make scoreboard`` use it.
+Figures vary less by chance there; ``make ceiling`` and ``make scoreboard`` use it.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
     from pipelines.params import Params
 
-logger = logging.getLogger("larger")
-# Room for all snapshots.
+logger = logging.getLogger("scaled_world")
+# Enough for all snapshots.
 TRAIN_MEMORY = "4GB"
 
 
 @contextlib.contextmanager
-def larger_world(times: int, memory_limit: str, number: int = 0) -> Iterator[Params]:
-    """Go to a folder in which the stages up to the features have run, and yield its parameters.
+def scaled_world(times: int, memory_limit: str, number: int = 0) -> Iterator[Params]:
+    """Enter a folder in which the stages up to the features have run, and yield its parameters.
 
     Parameters
     ----------
     times
-        The customers, and how many of them the teams can contact, are as many times more.
+        Factor for the number of customers and for the teams' capacities.
     memory_limit
-        Of the engine.
+        Memory limit of the engine.
     number
-        Added to the seed: 0 is the pipeline's world grown, another number another world like it.
+        Added to the seed: 0 enlarges the pipeline's own world, other numbers give similar worlds.
     """
 
     def grow(values: dict[str, Any]) -> None:
@@ -49,7 +49,7 @@ def larger_world(times: int, memory_limit: str, number: int = 0) -> Iterator[Par
         values["train"]["memory_limit"] = TRAIN_MEMORY
 
     with scratch_folder(grow) as params:
-        # Without dirt all rows are clean, and the others are the same; the truth is not asked for.
+        # Without dirt all rows are clean and otherwise unchanged; the truth is not needed.
         world = params.ingest.simulated
         world = replace(world, switches=replace(world.switches, dirt=False))
         with replaced_folder(CLEAN) as folder:

@@ -1,9 +1,9 @@
-"""``make scoreboard``: the model beside its rivals, each tuned with the same budget.
+"""``make scoreboard``: compare the model with its rivals, each tuned with the same budget.
 
-On the state of the pipeline, then with what was chosen there on the same simulated world with many
-times the customers and on more such worlds, and on OULAD given its folder; writes
-``reports/scoreboard.md``. Every rival has the same slices, calibration, test weeks and trials on
-the same inner folds.
+Measures on the current state of the pipeline; then, with the parameters chosen there, on the same
+simulated world with many times the customers and on more such worlds; and on OULAD if its folder is
+given. Writes ``reports/scoreboard.md``. Every rival has the same slices, calibration, test weeks
+and number of trials on the same inner folds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from pipelines.paths import REPORTS
 from pipelines.stage import run_stage
 from pipelines.tune import booster_model
 from studies import cox_learner, trees_learner
-from studies.scaled_world import larger_world
+from studies.scaled_world import scaled_world
 from studies.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scoreboard")
 ROOT = Path(__file__).resolve().parent.parent
-# lifelines needs an older pandas than ours: it lives in an environment of its own.
+# lifelines needs an older pandas than ours, so it has an environment of its own.
 COX = (ROOT / ".venv-survival" / "bin" / "python", ROOT / "studies" / "bench" / "cox.py")
 TRIALS = 8
 TIMES = 16
@@ -123,7 +123,7 @@ def solve_cox(
 
 
 def fitted_by(name: str, settings: ModelSettings, params: Mapping[str, Any]) -> Fitted:
-    """How a rival with these parameters is fitted."""
+    """Return how a rival with these parameters is fitted."""
     if name == NAME:
         return booster_model(settings, params)
     if name == cox_learner.NAME:
@@ -143,7 +143,7 @@ def fitted_by(name: str, settings: ModelSettings, params: Mapping[str, Any]) -> 
 
 
 def contenders(params: Params, data: RiskData) -> dict[str, tuple[Any, Mapping[str, Any]]]:
-    """Search space and first try of the model and every rival that can run here."""
+    """Return search space and first trial of the model and every rival that can run here."""
     penalty = FloatDistribution(1e-4, 1.0, log=True)
     all_of_them: dict[str, tuple[Any, Mapping[str, Any]]] = {
         NAME: (BOOSTER_SPACE, dataclasses.asdict(params.train.lightgbm)),
@@ -164,7 +164,7 @@ def contenders(params: Params, data: RiskData) -> dict[str, tuple[Any, Mapping[s
 def tuned(
     name: str, space: Any, start: Mapping[str, Any], folds: Folds, trials: int, seed: int
 ) -> Mapping[str, Any]:
-    """Parameters of a rival: the best of the budget."""
+    """Search the parameters of a rival, and return the best."""
     if not space:
         return start
     build = partial(fitted_by, name, folds.settings)
@@ -174,7 +174,7 @@ def tuned(
 def scored(
     fits: Mapping[str, Fitted], data: RiskData, blocks: Sequence[Block], settings: ModelSettings
 ) -> pd.DataFrame:
-    """Test weeks scored by every model, as ``models.backtest.Backtest.table``."""
+    """Score the test weeks with every model, as ``models.backtest.Backtest.table``."""
     tables = []
     for name, fit in fits.items():
         for number, block in enumerate(blocks):
@@ -185,7 +185,7 @@ def scored(
 
 
 def section(title: str, trials: int) -> tuple[str, dict[str, Mapping[str, Any]]]:
-    """Tune and measure on the state of the pipeline in the current folder; also what was chosen."""
+    """Tune and measure on the pipeline in the current folder; also return the parameters chosen."""
     params = load_params()
     clock, horizons = params.clock, params.labels
     data = load_history(clock, horizons, params.train.memory_limit)
@@ -198,7 +198,7 @@ def section(title: str, trials: int) -> tuple[str, dict[str, Mapping[str, Any]]]
         name: tuned(name, space, start, folds, trials, params.tune.seed)
         for name, (space, start) in contenders(params, data).items()
     }
-    fits = {name: fitted_by(name, settings, found) for name, found in chosen.items()}
+    fits = {name: fitted_by(name, settings, values) for name, values in chosen.items()}
     table = scored(fits, data, blocks, settings)
     truth = read_truth(clock)
     table = table if truth is None else with_oracle(table, truth)
@@ -210,7 +210,7 @@ def section(title: str, trials: int) -> tuple[str, dict[str, Mapping[str, Any]]]
         f"{len(blocks)} open test block(s) of {split.test_periods} periods.",
         f"Each model was tuned with {trials} trials on weeks before them:",
         "",
-        *(f"- {name.replace('_', ' ')}: {_settings(found)}" for name, found in chosen.items()),
+        *(f"- {name.replace('_', ' ')}: {_in_words(values)}" for name, values in chosen.items()),
         "",
         verdict_table(measured, horizons[0]),
         markdown_tables(measured, horizons),
@@ -220,8 +220,8 @@ def section(title: str, trials: int) -> tuple[str, dict[str, Mapping[str, Any]]]
 
 
 def larger_section(chosen: Mapping[str, Mapping[str, Any]], times: int) -> str:
-    """Measure what was chosen at the first horizon, with so many times the customers."""
-    rivals = {name: found for name, found in chosen.items() if name != cox_learner.NAME}
+    """Measure the parameters chosen at the first horizon, with ``times`` the customers."""
+    rivals = {name: values for name, values in chosen.items() if name != cox_learner.NAME}
     table, settings = larger_table(rivals, times)
     text = [
         f"## The same with {times} times the customers",
@@ -236,12 +236,12 @@ def larger_section(chosen: Mapping[str, Mapping[str, Any]], times: int) -> str:
 
 
 def more_worlds_section(chosen: Mapping[str, Mapping[str, Any]], times: int, worlds: int) -> str:
-    """Measure what was chosen in other worlds of that size, all of their customers together.
+    """Measure the parameters chosen in other worlds of that size, all their customers together.
 
-    The share of customers that a team can contact is that of the first of them.
+    The share of customers that a team can contact is that of the first world.
     """
     slow = (cox_learner.NAME, trees_learner.NAME)
-    rivals = {name: found for name, found in chosen.items() if name not in slow}
+    rivals = {name: values for name, values in chosen.items() if name not in slow}
     tables, settings = zip(
         *(larger_table(rivals, times, number) for number in range(1, worlds + 1)), strict=True
     )
@@ -261,16 +261,16 @@ def more_worlds_section(chosen: Mapping[str, Mapping[str, Any]], times: int, wor
 def larger_table(
     chosen: Mapping[str, Mapping[str, Any]], times: int, number: int = 0
 ) -> tuple[pd.DataFrame, EvaluationSettings]:
-    """Test weeks of a larger world, scored at the first horizon, and how to measure them.
+    """Score the test weeks of a larger world at the first horizon; also return how to measure them.
 
-    Customers of worlds with other numbers have other ids.
+    Customer ids include the number of the world.
     """
-    with larger_world(times, LARGER_MEMORY, number) as params:
+    with scaled_world(times, LARGER_MEMORY, number) as params:
         data = load_history(params.clock, params.labels, params.train.memory_limit)
         blocks, _ = open_and_sealed(blocks_of(data, params))
         settings = model_settings(params, monotone_signs(load_catalog()))
         data, settings = at_first_horizon(data, settings)
-        fits = {name: fitted_by(name, settings, found) for name, found in chosen.items()}
+        fits = {name: fitted_by(name, settings, values) for name, values in chosen.items()}
         first = [replace(block, slices=block.slices[:1]) for block in blocks]
         table = scored(fits, data, first, settings)
         table["customer_id"] = f"{number}:" + table["customer_id"].astype("str")
@@ -278,20 +278,20 @@ def larger_table(
 
 
 def at_first_horizon_tables(table: pd.DataFrame, settings: EvaluationSettings) -> str:
-    """The tables of snapshots scored at the first horizon."""
+    """Write the tables of snapshots scored at the first horizon."""
     label = load_params().labels[0]
     measured = evaluation_report(table, [label], settings)
     return "\n".join([verdict_table(measured, label), markdown_tables(measured, [label])])
 
 
-def _settings(found: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value:.3g}" for key, value in found.items()) or "nothing to tune"
+def _in_words(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value:.3g}" for key, value in values.items()) or "nothing to tune"
 
 
 def shuffled_control(
     fit: Fitted, data: RiskData, block: Block, settings: ModelSettings, params: Params
 ) -> str:
-    """What the model makes of outcomes that nothing foretells: AUROC 0.5, or something leaks."""
+    """Evaluate the model on unpredictable outcomes: unless AUROC is 0.5, something leaks."""
     shuffled = data.shuffled(params.evaluate.seed)
     table = score_block(fit(shuffled, block.slices, settings), shuffled, block, 0)
     measured = evaluation_report(table, params.labels, evaluation_settings(params, customers_now()))
@@ -304,7 +304,7 @@ def shuffled_control(
 
 @contextlib.contextmanager
 def oulad_world(path: Path) -> Any:
-    """A scratch folder in which the stages up to the features have run on OULAD."""
+    """Enter a scratch folder in which the stages up to the features have run on OULAD."""
 
     def change(values: dict[str, Any]) -> None:
         for name, changed in OULAD.items():

@@ -1,4 +1,4 @@
-"""A scratch folder in which the stages run with other parameters than the project's."""
+"""A scratch folder in which the stages run with changed parameters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def scratch_folder(change: Callable[[dict[str, Any]], None]) -> Iterator[Params]:
-    """Stand in an empty folder that is removed afterwards, and yield its parameters.
+    """Enter an empty folder, yield its parameters, and remove it afterwards.
 
     Parameters
     ----------

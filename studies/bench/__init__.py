@@ -1,1 +1,1 @@
-"""Benchmarks: ours beside what one would write instead, and how cost grows."""
+"""Benchmarks: our code beside the usual alternatives, and how cost grows."""

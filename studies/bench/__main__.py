@@ -1,8 +1,8 @@
-"""``make bench``: speed and memory, as a table and JSON in ``reports/bench/``.
+"""``make bench``: measure speed and memory, as a table and JSON in ``reports/bench/``.
 
-Every measurement runs in a process of its own, so that its peak memory is its own, and after
-starting and importing. ``--full`` adds what takes hours; ``--only`` names sections to measure anew,
-the others stay as they were measured before.
+Every measurement runs in its own process, so that its peak memory is its own; starting and
+importing are not measured. ``--full`` adds what takes hours; ``--only`` names the sections to
+measure again, and keeps the earlier results of the others.
 """
 
 from __future__ import annotations

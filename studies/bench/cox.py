@@ -2,7 +2,7 @@
 
 Reads ``X.npy`` (n, f), ``periods.npy`` (n,), ``cause.npy`` (n,; 0 censored) and ``task.json`` (the
 numbers of the causes, the horizons and lifelines' penalty); writes ``fitted.json``: by cause the
-coefficients (f,) and the cumulative baseline hazard at each horizon. Knows nothing of the project.
+coefficients (f,) and the cumulative baseline hazard at each horizon. Imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import pandas as pd
 from lifelines import CoxPHFitter
 from lifelines.exceptions import ConvergenceError
 
-# Where a covariate all but settles who leaves, long steps of Newton's method run away.
+# Where a covariate almost decides who leaves, long steps of Newton's method diverge.
 STEPS = (0.5, 0.1, 0.02)
 
 
 def fitted_cox(frame: pd.DataFrame, penalty: float) -> CoxPHFitter:
-    """Fit with ever shorter steps until the method converges; ConvergenceError if it never does."""
+    """Fit with shorter and shorter steps until it converges; ConvergenceError if it never does."""
     for step in STEPS:
         cox = CoxPHFitter(penalizer=penalty)
         with warnings.catch_warnings():
@@ -37,7 +37,7 @@ def fitted_cox(frame: pd.DataFrame, penalty: float) -> CoxPHFitter:
 
 
 def main() -> None:
-    """Fit one regression a cause; whoever leaves by another cause is censored then."""
+    """Fit one regression per cause; leaving by another cause censors."""
     folder = Path(sys.argv[1])
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
     X, periods, cause = (np.load(folder / f"{name}.npy") for name in ("X", "periods", "cause"))

@@ -1,7 +1,7 @@
-"""Ours, as the benchmarks run it: the only place that knows how the features are built.
+"""Our code as the benchmarks run it: the only place that knows how the features are built.
 
-``python -m studies.bench.ours NAME TASK`` runs one of ``RUNS`` in a process of its own and prints
-what it took and found as JSON.
+``python -m studies.bench.ours NAME TASK`` runs one of ``RUNS`` in its own process and prints
+its cost and result as JSON.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
     from pipelines.params import Params
     from studies.bench.peers import Task
 
-# What the six aggregates need of the periods table.
 _KEYS = ("customer_id", "cutoff_us")
+# Columns of the periods table that the six aggregates need.
 MEASURED = ("uses", "seconds", "days", "features", "last_us", "longest_s")
 
 
 class Laps:
-    """Seconds by stage, summed over laps."""
+    """Seconds of each stage, summed over laps."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -63,9 +63,9 @@ class Laps:
 
 
 def aggregates(task: Task, params: Params) -> dict[str, Any]:
-    """The task of ``studies.bench.peers``: six aggregates of every snapshot.
+    """Compute the task of ``studies.bench.peers``: six aggregates of every snapshot.
 
-    With ``target`` in the task they are also written there, a float32 column each as features are.
+    With ``target`` in the task they are also written there, one float32 column each, as features.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def aggregates(task: Task, params: Params) -> dict[str, Any]:
 
 
 def _aggregated(read: BlockFeatures, windows: Sequence[int], block: tuple[str, str]) -> pa.Table:
-    """Keys and aggregates of a block of customers."""
+    """Compute keys and aggregates of a block of customers."""
     parts = []
     for known in read.known(read.keys(*block)):
         columns = {name: values for w in windows for name, values in _window(known, w)}
@@ -119,7 +119,7 @@ def _aggregated(read: BlockFeatures, windows: Sequence[int], block: tuple[str, s
 
 
 def _window(known: Known, window: int) -> list[tuple[str, Integers]]:
-    """Columns of a window, 0 where there was no use, and where there was any."""
+    """Return the columns of a window, 0 without use, and one that marks use."""
     usage = known.log("usage")
     last = usage.max("last_us", window)
     used = last > 0
@@ -135,7 +135,7 @@ def _window(known: Known, window: int) -> list[tuple[str, Integers]]:
 
 
 def measures(task: Task, params: Params) -> dict[str, Any]:
-    """Measure all logs in the folder ``clean``, extending what lies in ``periods`` already."""
+    """Measure all logs in the folder ``clean``, extending what is in ``periods`` already."""
     periods, core = Path(task["periods"]), params.featurize.core_features
     with _engine(task, params) as engine, replaced_folder(periods) as target:
         measure(_tables(task), target, engine, params.clock, core, earlier=periods)
@@ -143,7 +143,7 @@ def measures(task: Task, params: Params) -> dict[str, Any]:
 
 
 def families(task: Task, params: Params) -> dict[str, Any]:
-    """Every feature of every family of the ``snapshots``, from the logs in the folder ``clean``."""
+    """Build all features of the ``snapshots`` from the logs in the folder ``clean``."""
     settings = params.featurize
     with (
         _engine(task, params) as engine,
@@ -162,7 +162,7 @@ def families(task: Task, params: Params) -> dict[str, Any]:
 
 
 def simulated(task: Task, params: Params) -> dict[str, Any]:
-    """Simulate a world of so many ``customers`` and ``weeks``; how many events it has."""
+    """Simulate a world of ``customers`` and ``weeks``; return its number of events."""
     size, weeks = task["customers"], task["weeks"]
     settings = replace(params.ingest.simulated, customers=size, weeks=weeks, arrival_weeks=weeks)
     with tempfile.TemporaryDirectory(prefix="churn-risk-") as scratch:
@@ -188,6 +188,6 @@ RUNS: dict[str, Callable[[Task, Params], dict[str, Any]]] = {
 
 if __name__ == "__main__":
     importlib.import_module("ibis.backends.duckdb")  # imports are not counted
-    # Nor are the parameters: the peers are given theirs, too.
+    # Nor is reading the parameters: the peers receive theirs, too.
     run = partial(RUNS[sys.argv[1]], json.loads(sys.argv[2]), load_params())
     sys.stdout.write(json.dumps(measured(run)) + "\n")

@@ -1,13 +1,13 @@
-"""What one would write instead: the same six aggregates with pandas, Polars, SQL and Featuretools.
+"""The usual alternatives: the same six aggregates with pandas, Polars, SQL and Featuretools.
 
-``python peers.py NAME TASK`` runs one of them, in an environment that has them, and prints what it
-took and found as JSON. Imports nothing of ours: Featuretools needs an older pandas than we do.
+``python peers.py NAME TASK`` runs one of them, in an environment that has them, and prints its cost
+and result as JSON. Imports nothing of ours: Featuretools needs an older pandas than we do.
 
 A task is JSON: ``usage`` (Parquet file of the contract), ``snapshots`` (Parquet file of
 ``customer_id`` and ``cutoff``: the cells), ``windows`` (periods), ``period_us``, ``threads``. For
 each window a cell gets, of the rows available by its cutoff whose event lies in
 ``(cutoff - window, cutoff]``: uses, seconds, active days, distinct features, the last use (whole
-seconds since 1970) and the longest duration. Whoever keeps to that finds the same sum of each over
+seconds since 1970) and the longest duration. A correct implementation has the same sum of each over
 all cells, and the same number of cells with any use.
 """
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 AGGREGATES = ("uses", "seconds", "active_days", "features", "last_use_s", "longest_s")
 READ = ["customer_id", "event_at", "available_at", "feature", "count", "duration_s"]
-# Counting distinct values takes it all: left alone DuckDB would fill the machine.
+# Counting distinct values uses all of it; without a limit DuckDB would fill the machine.
 SQL_MEMORY = "12GB"
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 
 
 def scan(task: Task) -> Sums:
-    """The floor: one query that reads every column that the measures read, and groups nothing."""
+    """Run the floor: one query that reads every column that the measures read, without groups."""
     import duckdb
 
     with duckdb.connect(config={"threads": task["threads"]}) as connection:
@@ -52,7 +52,7 @@ def scan(task: Task) -> Sums:
 
 
 def pandas_per_cutoff(task: Task) -> Sums:
-    """A frame in memory, cut to each window of each cutoff and grouped by customer."""
+    """Slice a frame in memory to each window of each cutoff, and group it by customer."""
     import numpy as np
     import pandas as pd
     import pyarrow as pa
@@ -94,7 +94,7 @@ def pandas_per_cutoff(task: Task) -> Sums:
 
 
 def _sums(task: Task, features: Any) -> Sums:
-    """Sums of a pandas frame with columns (window, aggregate); the last use is in microseconds."""
+    """Sum a pandas frame with columns (window, aggregate); the last use is in microseconds."""
     sums: Sums = {}
     for window in task["windows"]:
         cells = features[window]
@@ -106,7 +106,7 @@ def _sums(task: Task, features: Any) -> Sums:
 
 
 def polars_per_cutoff(task: Task) -> Sums:
-    """A frame in memory, filtered for each window of each cutoff and grouped by customer."""
+    """Filter a frame in memory for each window of each cutoff, and group it by customer."""
     import polars as pl
 
     event = pl.col("event_at")
@@ -132,7 +132,7 @@ def polars_per_cutoff(task: Task) -> Sums:
 
 
 def _polars_sums(task: Task, features: Any) -> Sums:
-    """Sums of a Polars frame with a column for each aggregate and window."""
+    """Sum a Polars frame with a column for each aggregate and window."""
     import polars as pl
 
     names = [f"{name}_{window}" for window in task["windows"] for name in AGGREGATES]
@@ -141,7 +141,7 @@ def _polars_sums(task: Task, features: Any) -> Sums:
 
 
 def polars_tuned(task: Task) -> Sums:
-    """The same by someone who knows its costs: numbers for names, sorted, windows in one plan."""
+    """Do the same with its costs in mind: numbers for names, sorted, windows in one plan."""
     import polars as pl
 
     event, day = pl.col("event_at"), (pl.col("event_at") // DAY).cast(pl.Int32)
@@ -187,20 +187,20 @@ def polars_tuned(task: Task) -> Sums:
 
 
 def sql_join(task: Task) -> Sums:
-    """One join of snapshots to events in DuckDB, a group a snapshot, the windows as filters."""
+    """Join snapshots to events once in DuckDB, one group per snapshot, the windows as filters."""
     return _sql_join(
         task, "count(DISTINCT day) FILTER ({0})", "count(DISTINCT feature) FILTER ({0})"
     )
 
 
 def sql_masks(task: Task) -> Sums:
-    """The same join by someone who knows that DISTINCT is dear: days and features as bits."""
+    """Do the same join without the cost of DISTINCT: days and features as bits."""
     days = "bit_count(bit_or(1::HUGEINT << (last_day - day)::INTEGER) FILTER ({0}))"
     return _sql_join(task, days, "bit_count(bit_or(1::BIGINT << feature_code) FILTER ({0}))")
 
 
 def _sql_join(task: Task, days: str, features: str) -> Sums:
-    """The join, with expressions for distinct days and features where a filter holds."""
+    """Run the join, with expressions for distinct days and features where a filter holds."""
     import duckdb
 
     columns = ",".join(
@@ -250,21 +250,21 @@ def _sql_join(task: Task, days: str, features: str) -> Sums:
         )
         asked = [f"sum({n}_{w}) AS {n}_{w}" for w in task["windows"] for n in AGGREGATES]
         asked += [f"count(last_use_s_{w}) AS cells_{w}" for w in task["windows"]]
-        found = connection.execute(f"SELECT {', '.join(asked)} FROM result")
-        (row,) = found.fetchall()
-        names = [column[0] for column in found.description]
+        result = connection.execute(f"SELECT {', '.join(asked)} FROM result")
+        (row,) = result.fetchall()
+        names = [column[0] for column in result.description]
         return {name: int(value) for name, value in zip(names, row, strict=True)}
 
 
 def featuretools(task: Task) -> Sums:
-    """Featuretools with cutoff times and a training window; late rows by a secondary time index."""
+    """Run Featuretools with cutoff times, a training window and a time index of late rows."""
     import featuretools as ft
     import pandas as pd
     from featuretools.primitives import Max, NumUnique, Sum
 
     usage = pd.read_parquet(task["usage"], columns=READ)
     snapshots = pd.read_parquet(task["snapshots"])
-    for frame in (usage, snapshots):  # Featuretools knows no time zones
+    for frame in (usage, snapshots):  # Featuretools does not support time zones
         for name in {"event_at", "available_at", "cutoff"} & {*frame}:
             frame[name] = frame[name].dt.tz_localize(None)
     usage["event_us"] = usage["event_at"].astype("datetime64[us]").astype("int64")
@@ -321,19 +321,19 @@ LIBRARIES = {
 
 
 def measured(run: Callable[[], Any]) -> dict[str, Any]:
-    """Run something; seconds on the clock and of processor time, peak memory, and what it found."""
+    """Run something; return elapsed and processor seconds, peak memory and its result."""
     began, used = time.perf_counter(), time.process_time()
-    found = run()
+    result = run()
     return {
         "seconds": time.perf_counter() - began,
         "cpu_seconds": time.process_time() - used,
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        "found": found,
+        "result": result,
     }
 
 
 def main(name: str, task: Task) -> None:
-    """Run one of them and print what it took; imports are not counted."""
+    """Run one of them and print its cost and result; imports are not counted."""
     warnings.simplefilter("ignore")  # of libraries about each other
     os.environ["POLARS_MAX_THREADS"] = str(task["threads"])
     for library in LIBRARIES[name]:

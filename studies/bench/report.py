@@ -1,4 +1,4 @@
-"""The report of the benchmarks: a table a section, and whether the bars are met."""
+"""The report of the benchmarks: a table per section, and whether the bars are met."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
     Results = Mapping[str, Sequence[Row]]
 
-# How many times slower than ours the peers are at least, and ours than the scan at most.
+# Bars: how many times slower than ours a peer must be, and how many scans ours may take.
 SLOWER = {"pandas": 10, "polars": 10, "sql": 50, "featuretools": 100}
 MOST_SCANS = 8
 LARGE = 90_000_000  # rows of usage from which on a world counts as one of 100 million
@@ -41,7 +41,7 @@ NOTES = {
 
 
 class Bar(NamedTuple):
-    """A bar, what was measured, and whether it holds (None: measured on too little to tell)."""
+    """A bar, the measurement, and whether it holds (None: measured on too little to tell)."""
 
     what: str
     measured: str
@@ -50,7 +50,7 @@ class Bar(NamedTuple):
 
 
 def bars(results: Results) -> list[Bar]:
-    """Every bar that the sections measured so far can be held to."""
+    """Return every bar of the sections measured so far."""
     judges = {
         "peers": _peers,
         "events": _events,
@@ -79,8 +79,8 @@ def _peers(rows: Sequence[Row]) -> Iterator[Bar]:
 
 def _events(rows: Sequence[Row]) -> Iterator[Bar]:
     exponent, off = power(rows)
-    most = max(rows, key=lambda row: row["usage_rows"])
-    large = most["usage_rows"] >= LARGE
+    largest = max(rows, key=lambda row: row["usage_rows"])
+    large = largest["usage_rows"] >= LARGE
     yield Bar(
         "power of the events that seconds follow",
         f"{exponent:.2f} (fit off by at most {off - 1:.0%})",
@@ -88,15 +88,15 @@ def _events(rows: Sequence[Row]) -> Iterator[Bar]:
         exponent <= 1.1 if large else None,
     )
     yield Bar(
-        f"GiB at the peak with {most['usage_rows']:,} rows of usage",
-        f"{most['peak_gib']:.2f}",
+        f"GiB at the peak with {largest['usage_rows']:,} rows of usage",
+        f"{largest['peak_gib']:.2f}",
         "at most 4 with 100 million",
-        most["peak_gib"] <= 4 if large else None,
+        largest["peak_gib"] <= 4 if large else None,
     )
 
 
 def power(rows: Sequence[Row]) -> tuple[float, float]:
-    """Exponent of seconds over rows of usage; largest factor between fit and measurement."""
+    """Fit the exponent of seconds over rows of usage; also return the largest error as a factor."""
     x = np.log([row["usage_rows"] for row in rows])
     y = np.log([row["seconds"] for row in rows])
     exponent, offset = np.polyfit(x, y, 1)
@@ -106,10 +106,10 @@ def power(rows: Sequence[Row]) -> tuple[float, float]:
 def _windows(rows: Sequence[Row]) -> Iterator[Bar]:
     few, many = rows
     cells = many["windows"] / few["windows"]
-    for stage, most in (("measure", 1.1), ("roll", 1.1 * cells), ("write", 1.1 * cells)):
+    for stage, bar in (("measure", 1.1), ("roll", 1.1 * cells), ("write", 1.1 * cells)):
         times = many[stage] / few[stage]
         what = f"times the {stage} stage with {cells:.0f} times the output"
-        yield Bar(what, f"{times:.2f}", f"at most {most:.1f}", times <= most)
+        yield Bar(what, f"{times:.2f}", f"at most {bar:.1f}", times <= bar)
 
 
 def _week(rows: Sequence[Row]) -> Iterator[Bar]:
@@ -122,29 +122,29 @@ def _week(rows: Sequence[Row]) -> Iterator[Bar]:
 
 def _families(rows: Sequence[Row]) -> Iterator[Bar]:
     (row,) = rows
-    enough = row["customers"] >= 1_000_000
+    large = row["customers"] >= 1_000_000
     yield Bar(
         f"minutes for {row['features']} features of {row['customers']:,} customers",
         f"{row['seconds'] / 60:.1f}",
         "minutes, not hours, for 1,000,000",
-        row["seconds"] < 3600 if enough else None,
+        row["seconds"] < 3600 if large else None,
     )
 
 
 def _training(rows: Sequence[Row]) -> Iterator[Bar]:
-    enough = min(row["rows"] for row in rows) >= 1_000_000
-    found = {name: value for row in rows for name, value in row.items()}
-    for name, what, most in (
+    large = min(row["rows"] for row in rows) >= 1_000_000
+    figures = {name: value for row in rows for name, value in row.items()}
+    for name, what, bar in (
         ("seconds_over_bare", "times the seconds of bare LightGBM", 1.25),
         ("peak_gib_over_bare", "times the memory of bare LightGBM", 1.25),
         ("reasons_over_scoring", "times the scoring that reasons of the listed cost", 0.1),
     ):
-        holds = found[name] <= most if enough else None
-        yield Bar(what, f"{found[name]:.2f}", f"at most {most} with 1,000,000 rows", holds)
+        holds = figures[name] <= bar if large else None
+        yield Bar(what, f"{figures[name]:.2f}", f"at most {bar} with 1,000,000 rows", holds)
 
 
 def bench_report(results: Results) -> str:
-    """The report in Markdown."""
+    """Write the report in Markdown."""
     verdicts = {True: "yes", False: "**no**", None: "measured on too little to tell"}
     judged = [bar._asdict() | {"holds": verdicts[bar.holds]} for bar in bars(results)]
     parts = ["# Bench", "Measured by `make bench` (`FULL=1` for all sizes)."]
@@ -156,7 +156,7 @@ def bench_report(results: Results) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Rows as a Markdown table."""
+    """Write rows as a Markdown table."""
     example = {name: value for row in rows for name, value in row.items()}
     header = [name.replace("_", " ") for name in example]
     sides = [LEFT if isinstance(value, str) else RIGHT for value in example.values()]

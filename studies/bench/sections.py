@@ -1,4 +1,4 @@
-"""What is measured, section by section: lists of rows for the report."""
+"""The measurements of each section, as lists of rows for the report."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ logger = logging.getLogger("bench")
 
 PEERS_PYTHON = Path(".venv-bench/bin/python")
 PEERS = Path(__file__).parent / "peers.py"
-# With so many weeks a customer has about 200 rows of usage: 100,000 customers have 20 million.
+# In 60 weeks a customer has about 200 rows of usage: 100,000 customers have 20 million.
 CUSTOMERS, WEEKS, CUTOFFS = 100_000, 60, 27
-# Of these customers with so many weeks it takes over 100 million rows.
+# A million customers with 40 weeks have over 100 million rows.
 MANY, FEW_WEEKS = 1_000_000, 40
 WINDOWS = (1, 4, 8, 13)
 MORE_WINDOWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13)
-# Contenders, and how often each runs.
+# Contenders, and how often each is run.
 CONTENDERS = {
     "scan": 5, "ours": 5, "polars_tuned": 3, "polars": 2, "pandas": 2, "sql_masks": 1,
     "featuretools": 1, "sql": 1,
@@ -42,7 +42,7 @@ OURS = ("ours", "measures", "families", "simulated")
 
 
 def process(name: str, task: Row) -> Row:
-    """Run one measurement in a process of its own; see ``studies.bench.peers.measured``."""
+    """Run one measurement in its own process; see ``studies.bench.peers.measured``."""
     if name in OURS:
         command = [sys.executable, "-m", "studies.bench.ours", name]
     elif PEERS_PYTHON.exists():
@@ -58,7 +58,7 @@ def process(name: str, task: Row) -> Row:
 
 
 def task_of(of: World, params: Params, windows: Sequence[int] = WINDOWS) -> Row:
-    """The task of ``studies.bench.peers`` on a world."""
+    """Return the task of ``studies.bench.peers`` on a world."""
     return {
         "usage": str(of.tables["usage"]),
         "customers": str(of.tables["customers"]),
@@ -70,31 +70,31 @@ def task_of(of: World, params: Params, windows: Sequence[int] = WINDOWS) -> Row:
 
 
 def peers(params: Params, *, full: bool) -> list[Row]:
-    """Ours, its peers and the scan, in turns; Featuretools on a tenth of the customers, scaled."""
+    """Measure ours, its peers and the scan in turns; Featuretools on a tenth of the customers."""
     whole = world(CUSTOMERS, WEEKS, params)
     tasks = {name: task_of(whole, params) for name in CONTENDERS}
     tasks["featuretools"] = task_of(tenth(whole, params), params)
-    process("scan", tasks["scan"])  # so that every contender finds the file in memory
+    process("scan", tasks["scan"])  # then every contender has the file in memory
     runs: dict[str, list[Row]] = {name: [] for name in CONTENDERS}
     for turn in range(max(CONTENDERS.values())):
         for name, times in CONTENDERS.items():
             if turn < times:
                 runs[name].append(process(name, tasks[name]))
-    expected = runs["ours"][0]["found"]["sums"]
-    expected_of_tenth = process("ours", tasks["featuretools"])["found"]["sums"]
+    expected = runs["ours"][0]["result"]["sums"]
+    expected_of_tenth = process("ours", tasks["featuretools"])["result"]["sums"]
     rows = []
-    for name, mine in runs.items():
+    for name, own_runs in runs.items():
         scale = 10 if name == "featuretools" else 1
         truth = expected_of_tenth if name == "featuretools" else expected
         rows.append(
             {
                 "contender": name,
-                "runs": len(mine),
-                "seconds": scale * statistics.median(run["seconds"] for run in mine),
-                "cpu_seconds": scale * statistics.median(run["cpu_seconds"] for run in mine),
-                "peak_gib": max(run["peak_gib"] for run in mine),
+                "runs": len(own_runs),
+                "seconds": scale * statistics.median(run["seconds"] for run in own_runs),
+                "cpu_seconds": scale * statistics.median(run["cpu_seconds"] for run in own_runs),
+                "peak_gib": max(run["peak_gib"] for run in own_runs),
                 "equal_sums": name == "scan"
-                or all(run["found"].get("sums", run["found"]) == truth for run in mine),
+                or all(run["result"].get("sums", run["result"]) == truth for run in own_runs),
                 "usage_rows": whole.rows("usage") // scale,
             }
         )
@@ -102,7 +102,7 @@ def peers(params: Params, *, full: bool) -> list[Row]:
 
 
 def events(params: Params, *, full: bool) -> list[Row]:
-    """Ours on worlds with ever more customers, and so events."""
+    """Measure ours on worlds with more and more customers, and so events."""
     sizes = (20_000, 200_000, MANY) if full else (10_000, 30_000, 100_000)
     rows = []
     for customers in sizes:
@@ -115,7 +115,7 @@ def events(params: Params, *, full: bool) -> list[Row]:
 
 
 def windows(params: Params, *, full: bool) -> list[Row]:
-    """Ours with 4 and with 12 windows, in turns."""
+    """Measure ours with 4 and with 12 windows, in turns."""
     of = world(CUSTOMERS if full else CUSTOMERS // 10, WEEKS, params)
     runs: dict[int, list[Row]] = {len(WINDOWS): [], len(MORE_WINDOWS): []}
     for _ in range(3):
@@ -130,7 +130,7 @@ def windows(params: Params, *, full: bool) -> list[Row]:
 
 
 def week(params: Params, *, full: bool) -> list[Row]:
-    """One week more on top of 52, and the same 53 weeks measured anew: all logs, all measures."""
+    """Add a week to 52, and measure the same 53 weeks from scratch: all logs, all measures."""
     of = world(CUSTOMERS if full else CUSTOMERS // 5, 53, params)
     before = until(of, of.newest - 1, params)
     rows = []
@@ -139,8 +139,8 @@ def week(params: Params, *, full: bool) -> list[Row]:
             task = {"periods": f"{scratch}/kept", "threads": params.engine.threads}
             process("measures", task | {"clean": str(before.folder)})
             added = process("measures", task | {"clean": str(of.folder)})
-            anew = {"periods": f"{scratch}/anew", "clean": str(of.folder)}
-            rebuilt = process("measures", task | anew)
+            fresh = {"periods": f"{scratch}/fresh", "clean": str(of.folder)}
+            rebuilt = process("measures", task | fresh)
         rows.append({"added": added, "rebuilt": rebuilt})
     return [
         {"what": what, "usage_rows": of.rows("usage")} | _figures(_median([r[what] for r in rows]))
@@ -149,7 +149,7 @@ def week(params: Params, *, full: bool) -> list[Row]:
 
 
 def families(params: Params, *, full: bool) -> list[Row]:
-    """Every feature of every customer at the newest cutoff."""
+    """Build every feature of every customer at the newest cutoff."""
     customers = MANY if full else CUSTOMERS // 5
     of = world(customers, FEW_WEEKS, params)
     task = {
@@ -159,28 +159,28 @@ def families(params: Params, *, full: bool) -> list[Row]:
     }
     run = process("families", task)
     sizes = {"customers": customers, "usage_rows": of.rows("usage")}
-    return [sizes | {"features": run["found"]["features"]} | _figures(run)]
+    return [sizes | {"features": run["result"]["features"]} | _figures(run)]
 
 
 def training(params: Params, *, full: bool) -> list[Row]:
-    """Training beside bare LightGBM, scoring, and reasons for the listed."""
+    """Measure training beside bare LightGBM, scoring, and reasons for the listed."""
     del params
     return measurements() if full else measurements(ROWS // 20)
 
 
 def simulated(params: Params, *, full: bool) -> list[Row]:
-    """The simulated world itself."""
+    """Simulate worlds of two sizes."""
     rows = []
     for customers in (2_000, 20_000):
         run = process("simulated", {"customers": customers, "weeks": 104})
-        row = {"customers": customers, "weeks": 104, "events": run["found"]["events"]}
-        rate = run["found"]["events"] / run["seconds"]
+        row = {"customers": customers, "weeks": 104, "events": run["result"]["events"]}
+        rate = run["result"]["events"] / run["seconds"]
         rows.append(row | {"events_per_second": round(rate)} | _figures(run))
     return rows
 
 
 def _median(runs: Sequence[Row]) -> Row:
-    """The run with the median of the seconds."""
+    """Return the run with the median seconds."""
     return sorted(runs, key=lambda run: run["seconds"])[len(runs) // 2]
 
 
@@ -189,7 +189,7 @@ def _figures(run: Row) -> Row:
 
 
 def _by_stage(run: Row) -> Row:
-    return dict(run["found"]["stages"]) | _figures(run)
+    return dict(run["result"]["stages"]) | _figures(run)
 
 
 SECTIONS: dict[str, Callable[..., list[Row]]] = {

@@ -1,6 +1,6 @@
 """Measurements of ``make bench``: training beside bare LightGBM, scoring, and reasons.
 
-``measurements()`` returns the rows; each measurement runs in a process of its own, so that its peak
+``measurements()`` returns the rows; each measurement runs in its own process, so that its peak
 memory is its own: ``python -m studies.bench.training <what> <rows> <rounds>``.
 """
 
@@ -31,13 +31,13 @@ from pipelines.stage import run_stage
 
 logger = logging.getLogger("bench")
 ROWS, FEATURES, ROUNDS = 1_000_000, 150, 100
-# Rows of the stop and of the calibrate slice, as parts of the train slice.
+# The stop and the calibrate slice each have this fraction of the train slice's rows: one in n.
 PART = 20
 LISTED = 80
 
 
 def made_up(rows: int) -> tuple[RiskData, Slices]:
-    """Snapshots of noise in which five features matter: train, stop and calibrate slice."""
+    """Draw snapshots of noise in which five features matter: train, stop and calibrate slice."""
     random = np.random.default_rng(0)
     spans = np.repeat([0, 1, 2], [rows, rows // PART, rows // PART])
     X = random.standard_normal((len(spans), FEATURES), dtype=np.float32)
@@ -74,7 +74,7 @@ def settings_of(rounds: int) -> ModelSettings:
 
 
 def train_ours(rows: int, rounds: int) -> dict[str, float]:
-    """Fit, calibrate and check the hazards of one interval, one a cause."""
+    """Fit, calibrate and check the hazards of one interval, one per cause."""
     data, slices = made_up(rows)
     settings = settings_of(rounds)
     began = time.perf_counter()
@@ -83,10 +83,10 @@ def train_ours(rows: int, rounds: int) -> dict[str, float]:
 
 
 def train_bare(rows: int, rounds: int) -> dict[str, float]:
-    """``lightgbm.train`` of the same boosters on the same rows, from arrays that are ready."""
+    """Run ``lightgbm.train`` for the same boosters on the same rows, from prepared arrays."""
     data, slices = made_up(rows)
     settings = settings_of(rounds)
-    # Slices lie one after the other, so that these are views and no copies.
+    # Slices follow each other, so these are views, not copies.
     ends = np.searchsorted(data.cutoff, [slices.stop.first, slices.calibrate.first])
     (X_train, X_stop, _), (y_train, y_stop, _) = (
         np.split(array, ends) for array in (data.X, data.outcome[:, 0])
@@ -103,7 +103,7 @@ def train_bare(rows: int, rounds: int) -> dict[str, float]:
 
 
 def score(rows: int, rounds: int) -> dict[str, float]:
-    """Score so many customers, then explain as many as stand on a list."""
+    """Score ``rows`` customers, then explain as many as are on a list."""
     data, slices = made_up(max(rows, 20_000))
     settings = settings_of(rounds)
     model = fit_risk_model(NAME, booster_learner(settings), data, [slices], settings)
@@ -120,27 +120,27 @@ MEASURED = {"train_ours": train_ours, "train_bare": train_bare, "score": score}
 
 
 def measurements(rows: int = ROWS, rounds: int = ROUNDS) -> list[dict[str, Any]]:
-    """Every measurement, a row each: what, rows, features, trees, seconds, peak GiB and ratios."""
-    found = {what: _in_a_process(what, rows, rounds) for what in MEASURED}
-    bare = found["train_bare"]
+    """Run every measurement, a row each: what, rows, features, trees, seconds, peak GiB, ratios."""
+    figures = {what: _in_a_process(what, rows, rounds) for what in MEASURED}
+    bare = figures["train_bare"]
     for figure in ("seconds", "peak_gib"):
-        ratio = found["train_ours"][figure] / bare[figure]
-        found["train_ours"][f"{figure}_over_bare"] = round(ratio, 3)
-    scored = found["score"]
+        ratio = figures["train_ours"][figure] / bare[figure]
+        figures["train_ours"][f"{figure}_over_bare"] = round(ratio, 3)
+    scored = figures["score"]
     scored["reasons_over_scoring"] = round(scored["reasons_seconds"] / scored["seconds"], 3)
-    return list(found.values())
+    return list(figures.values())
 
 
 def _in_a_process(what: str, rows: int, rounds: int) -> dict[str, Any]:
     logger.info("%s, %d rows, %d trees a booster", what, rows, rounds)
     command = [sys.executable, "-m", "studies.bench.training", what, str(rows), str(rounds)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
 
 
 def main() -> None:
-    """One measurement with arguments, all of them without; as JSON."""
+    """Print one measurement as JSON if there are arguments, else all of them."""
     if len(sys.argv) == 1:
         sys.stdout.write(json.dumps(measurements(), indent=2) + "\n")
         return

@@ -1,4 +1,4 @@
-"""Simulated worlds that the benchmarks read: made once, kept in ``tmp/bench``, used again."""
+"""Simulated worlds for the benchmarks: created once and kept in ``tmp/bench``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("bench")
 
 FOLDER = Path("tmp/bench")
-# The simulated dirt of larger worlds stays in: to take it out would take longer than to measure.
+# Larger worlds keep their simulated dirt: removing it would take longer than the measurement.
 VALIDATED_CUSTOMERS = 200_000
 
 
@@ -43,7 +43,7 @@ class World:
     Parameters
     ----------
     folder
-        Of the clean tables, one Parquet file each.
+        Folder of the clean tables, one Parquet file each.
     newest
         Number of the cutoff at which its history ends.
     """
@@ -53,19 +53,18 @@ class World:
 
     @property
     def tables(self) -> dict[str, Path]:
-        """Files of its tables, by name."""
+        """Files of the tables, by name."""
         return {path.stem: path for path in sorted(self.folder.glob("*.parquet"))}
 
     def rows(self, table: str) -> int:
-        """Rows of a table."""
+        """Count the rows of a table."""
         return int(pq.read_metadata(self.tables[table]).num_rows)
 
 
 def world(customers: int, weeks: int, params: Params) -> World:
-    """Return a world, simulated and (but for large ones) validated unless it is there already.
+    """Return a world, which is simulated and (unless large) validated if it does not exist yet.
 
-    As many customers sign up as there is history for, so that a shorter history is no part of a
-    longer one.
+    Customers sign up throughout the history, so a shorter history is not a part of a longer one.
     """
     newest = params.clock.cutoff_on(params.ingest.simulated.start) + weeks
     made = World(FOLDER / f"{customers}x{weeks}" / "clean", newest)
@@ -111,7 +110,7 @@ def until(whole: World, cutoff: int, params: Params) -> World:
 
 
 def _part(whole: World, name: str, chosen: Callable[[Any], Any], params: Params) -> World:
-    """Write the chosen rows of every table, in the order in which they stand."""
+    """Write the chosen rows of every table, in their order."""
     part = replace(whole, folder=whole.folder.parent / name)
     if not part.folder.exists():
         with replaced_folder(part.folder) as folder, chosen_engine(params) as engine:
@@ -130,7 +129,7 @@ def _write_arrivals(folder: Path, params: Params) -> None:
 
 
 def _write(rows: Any, path: Path, engine: Engine) -> None:
-    """Write rows in the order in which they come."""
+    """Write rows in their order."""
     engine.connection.raw_sql("SET preserve_insertion_order = true")
     with replaced(path) as temporary:
         engine.connection.to_parquet(rows, str(temporary), **PARQUET)
@@ -139,7 +138,7 @@ def _write(rows: Any, path: Path, engine: Engine) -> None:
 def snapshots(of: World, cutoffs: int, params: Params) -> Path:
     """Write the snapshots of the newest cutoffs, as customer_id and cutoff, sorted by both.
 
-    They are of everyone who had signed up by the cutoff.
+    There is one for every customer who had signed up by the cutoff.
     """
     path = of.folder.parent / f"{of.folder.name}-snapshots-{cutoffs}.parquet"
     if not path.exists():

@@ -54,7 +54,7 @@ def test_every_peer_finds_the_same_sums(task: dict[str, Any], name: str) -> None
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     measured = json.loads(done.stdout)
-    assert measured["found"] == ours.aggregates(task, load_params())["sums"]
+    assert measured["result"] == ours.aggregates(task, load_params())["sums"]
     assert measured["seconds"] > 0
     assert measured["peak_gib"] > 0
 
