@@ -1,6 +1,6 @@
-"""What changed since the last list: who is new, who moved, who is gone and why.
+"""Changes since the last list: which customers are new, moved or gone, and why.
 
-Only lists that were handed out count. A customer who was withheld stands on none of them.
+Only released lists count. A customer who was withheld is on none of them.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ LEFT: Final = "left"
 RISK_FELL: Final = "risk_fell"
 WORTH_LESS: Final = "worth_less"
 OVERTAKEN: Final = "overtaken"
-# Why a customer is gone. Who is withheld is gone without a word: only the record says so.
+# Why a customer is gone. A withheld customer is gone without a reason: only the record says so.
 WHYS: Final = (LEFT, ranking.CONTACTED, ranking.PAUSED, RISK_FELL, WORTH_LESS, OVERTAKEN)
 
-# A risk in whole basis points (hundredths of a percentage point): their differences are exact.
+# Risks are compared in whole basis points (1/100 of a percentage point): differences are exact.
 _BASIS_POINTS: Final = 10_000
 CHANGE_COLUMNS: Final = ("risk_change_bp", "behaviour_change_bp", "model_change_bp")
 GONE_COLUMNS: Final = (
@@ -51,10 +51,10 @@ class Past:
     Parameters
     ----------
     cutoffs
-        Of each, rising.
+        Cutoff of each, ascending.
     records
-        The listed and withheld rows of each: ``customer_id, queue, position, status``, and of the
-        last one also ``owner, segment, mrr``.
+        Listed and withheld rows of each: ``customer_id, queue, position, status``, and of the last
+        one also ``owner, segment, mrr``.
     scores
         Every customer who was eligible at the last of them, see ``ranking.scores``.
     rescored
@@ -68,7 +68,7 @@ class Past:
     rescored: NDArray[np.float64] | None = None
 
     def handed_out(self) -> list[pd.DataFrame]:
-        """Return the rows of each list, without those withheld."""
+        """Return the rows of each list without those withheld."""
         return [record[record["status"] == ranking.LISTED] for record in self.records]
 
 
@@ -94,7 +94,7 @@ class Totals:
 
 
 def totals(scores: pd.DataFrame) -> Totals:
-    """Add up a week from its scores (see ``ranking.scores``)."""
+    """Sum up a week from its scores (see ``ranking.scores``)."""
     listed = scores[scores["status"] == ranking.LISTED]
     savings = [listed.loc[listed["queue"] == q, f"saving_{q}"] for q in ranking.QUEUE_NAMES]
     return Totals(
@@ -109,7 +109,7 @@ def totals(scores: pd.DataFrame) -> Totals:
 
 
 def movement(listed: pd.DataFrame, past: Past | None) -> pd.DataFrame:
-    """Compare places with those on the earlier lists.
+    """Compare positions with those on the earlier lists.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def movement(listed: pd.DataFrame, past: Past | None) -> pd.DataFrame:
     -------
     DataFrame
         In the order of ``listed``: ``change`` (one of ``CHANGES``) and ``weeks_on_list``, the
-        number of lists in unbroken succession, this one included, that hold the customer.
+        number of consecutive lists with the customer, up to and including this one.
     """
     customers = listed["customer_id"]
     past = past or _no_past(listed)
@@ -141,13 +141,13 @@ def movement(listed: pd.DataFrame, past: Past | None) -> pd.DataFrame:
 
 
 def _no_past(scores: pd.DataFrame) -> Past:
-    """Return a last list with nobody on it."""
-    nobody = scores.head(0).assign(status="")
-    return Past((), (nobody,), nobody)
+    """Return an empty last list."""
+    empty = scores.head(0).assign(status="")
+    return Past((), (empty,), empty)
 
 
 def _unbroken_weeks(past: Past, customers: pd.Series) -> NDArray[np.int64]:
-    """Count the lists in unbroken succession, up to the last one, that hold each customer."""
+    """Count the consecutive lists with each customer, up to the last one."""
     weeks = np.zeros(len(customers), dtype=np.int64)
     unbroken = np.ones(len(customers), dtype=bool)
     for listed in reversed(past.handed_out()):
@@ -159,14 +159,14 @@ def _unbroken_weeks(past: Past, customers: pd.Series) -> NDArray[np.int64]:
 def split(
     now: NDArray[np.float64], before: NDArray[np.float64], between: NDArray[np.float64]
 ) -> pd.DataFrame:
-    """Split changes of risk into behaviour and model.
+    """Split a change of risk into the part due to behaviour and the part due to the model.
 
     Parameters
     ----------
     now, before
-        Today's risk, and the risk on the last list, shape ``(k,)``; NaN where there is none.
+        Today's risk, and the risk on the last list, shape ``(k,)``; NaN if there is none.
     between
-        Today's features through the last list's model; NaN where it cannot read them.
+        Risk that the last list's model gives to today's features; NaN if it cannot read them.
 
     Returns
     -------
@@ -185,7 +185,7 @@ def split(
 
 
 def risk_of(scores: pd.DataFrame, cause: NDArray[np.int64], label: str) -> NDArray[np.float64]:
-    """Risk of each row's cause by the first horizon, shape ``(k,)``; NaN where there is none."""
+    """Return each row's risk of its cause by the first horizon, ``(k,)``; NaN if there is none."""
     columns = [f"risk_{name}_{label}" for name in CAUSES]
     if not set(columns) <= set(scores.columns):
         return np.full(len(scores), np.nan)
@@ -205,13 +205,13 @@ def risk_change(
     Parameters
     ----------
     scores
-        Today's, see ``ranking.scores``.
+        Today's scores, see ``ranking.scores``.
     rows, queue
         Positions in it, and the number of the queue whose cause is compared, shape ``(k,)``.
     label
         Name of the first horizon.
     past
-        The earlier lists; None if there is none: all is null.
+        The earlier lists; without any, all is null.
     """
     unknown = np.full(rows.size, np.nan)
     if past is None:
@@ -223,22 +223,22 @@ def risk_change(
 
 
 def gone(scores: pd.DataFrame, label: str, past: Past | None) -> pd.DataFrame:
-    """List who stood on the last list and does not on this one, and why.
+    """Return the customers of the last list that are not on this one, and why.
 
     Parameters
     ----------
     scores
-        Today's, see ``ranking.scores``.
+        Today's scores, see ``ranking.scores``.
     label
         Name of the first horizon.
     past
-        The earlier lists; None if there is none: nobody is gone.
+        The earlier lists; without any, no customer is gone.
 
     Returns
     -------
     DataFrame
-        By queue and former place: ``queue, position_before, customer_id, owner, segment, mrr,
-        why`` (one of ``WHYS``, or withheld: not for handing out), ``weeks_on_list`` (until then),
+        Sorted by queue and former position: ``queue, position_before, customer_id, owner, segment,
+        mrr, why`` (one of ``WHYS``, or withheld: not to be shown), ``weeks_on_list`` (until then),
         ``risk_before, risk_now`` and the columns of ``split``; null where the customer left.
     """
     if past is None:
@@ -250,12 +250,12 @@ def gone(scores: pd.DataFrame, label: str, past: Past | None) -> pd.DataFrame:
     last = last[last["status"] != ranking.LISTED].reset_index(drop=True)
     cause = last["queue"].map(ranking.QUEUE_NAMES.index).to_numpy(dtype=np.int64)
     row = pd.Index(scores["customer_id"]).get_indexer(last["customer_id"])
-    here = row >= 0
+    scored = row >= 0
     before = past.scores.set_index("customer_id").reindex(last["customer_id"])
     risk_now, between = (np.full(len(last), np.nan) for _ in range(2))
-    risk_now[here] = risk_of(scores.iloc[row[here]], cause[here], label)
+    risk_now[scored] = risk_of(scores.iloc[row[scored]], cause[scored], label)
     if past.rescored is not None:
-        between[here] = past.rescored[row[here], cause[here], 0]
+        between[scored] = past.rescored[row[scored], cause[scored], 0]
     risk_before = risk_of(before, cause, label)
     changes = split(risk_now, risk_before, between)
     frame = pd.concat([last, changes], axis=1).assign(
@@ -267,7 +267,7 @@ def gone(scores: pd.DataFrame, label: str, past: Past | None) -> pd.DataFrame:
 
 
 def _whys(status: pd.Series, changes: pd.DataFrame) -> pd.Series:
-    """Say why each customer of the last list is gone, from today's status (null: no customer)."""
+    """Return why each customer is gone, by today's status (null: no longer a customer)."""
     fell = (changes["risk_change_bp"] < 0).fillna(value=False).to_numpy(dtype=bool)
     left_out = status.isin([ranking.CONTACTED, ranking.PAUSED, ranking.WITHHELD])
     why = np.select(
@@ -279,6 +279,6 @@ def _whys(status: pd.Series, changes: pd.DataFrame) -> pd.Series:
 
 
 def counts(frame: pd.DataFrame, queues: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Count the gone by queue and why, the withheld aside."""
+    """Count the customers who are gone by queue and reason, without those withheld."""
     tally = frame.groupby(["queue", "why"]).size()
     return {q: {why: int(tally.get((q, why), 0)) for why in WHYS} for q in queues}

@@ -1,7 +1,7 @@
-"""Small charts as inline SVG: where bars, lines, grid and labels stand.
+"""Small charts as inline SVG: positions of bars, lines, grid and labels.
 
-A chart is drawn in a box of its own units, y downwards, and scales with the page. Colours are the
-style sheet's, by class, so that a chart is readable in light, in dark and on paper.
+A chart has its own units, y downwards, and scales with the page. The style sheet colours its
+classes, so that a chart is readable in light and dark themes and on paper.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ class Box:
         return self.height - self.bottom
 
     def x(self, share: float) -> float:
-        """Place a share of the plot's width."""
+        """Return the x of a share of the plot's width."""
         return self.left + share * (self.width - self.left - self.right)
 
     def y(self, share: float) -> float:
-        """Place a share of the plot's height, from the floor upwards."""
+        """Return the y of a share of the plot's height, from the floor upwards."""
         return self.floor - share * (self.floor - self.top)
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A path, or a text where ``text`` is given, with its class."""
+    """A path with its class, or a text if ``text`` is given."""
 
     kind: str
     path: str = ""
@@ -55,16 +55,16 @@ class Mark:
 
 @dataclass(frozen=True)
 class Chart:
-    """What the template draws, and what it says to those who cannot see it.
+    """A chart for the template to draw, and its description for screen readers.
 
     Parameters
     ----------
     box
-        Size.
+        Size and margins.
     grid
         Heights of the grid lines with their labels.
     dates
-        Places along the floor with labels and anchors.
+        Positions along the floor with labels and anchors.
     marks
         Bars, lines, points and texts, drawn in this order.
     summary
@@ -97,12 +97,12 @@ def ceiling(largest: float, ticks: int = 2, whole: bool = False) -> list[float]:
 def grid(
     box: Box, heights: Sequence[float], write: Callable[[float], str]
 ) -> tuple[tuple[float, str], ...]:
-    """Place the grid lines."""
+    """Return the heights of the grid lines in the box, with their labels."""
     return tuple((box.y(height / heights[-1]), write(height)) for height in heights)
 
 
 def bars(box: Box, values: Sequence[float | None], top: float, inset: float = 0.18) -> str:
-    """Return a path of bars side by side; ``top`` is the height of the plot. Null is no bar."""
+    """Return a path of bars side by side; ``top`` is the value at the plot's top. None: no bar."""
     slot = 1.0 / max(len(values), 1)
     parts = []
     for number, value in enumerate(values):
@@ -115,7 +115,7 @@ def bars(box: Box, values: Sequence[float | None], top: float, inset: float = 0.
 def stacked(
     box: Box, layers: Sequence[Sequence[float]], top: float, inset: float = 0.14
 ) -> list[str]:
-    """Return one path of bars a layer, each on top of those before."""
+    """Return one path of bars per layer, each on top of those before."""
     base = [0.0] * len(layers[0])
     paths = []
     slot = 1.0 / max(len(base), 1)
@@ -144,7 +144,7 @@ def line(box: Box, points: Sequence[tuple[float, float]]) -> str:
 
 
 def staircase(box: Box, points: Sequence[tuple[float, float]]) -> str:
-    """Return a path that keeps each height until the next point, as a survival curve does."""
+    """Return a path that stays at each height until the next point, like a survival curve."""
     parts = []
     for number, (x, y) in enumerate(points):
         parts.append(
@@ -172,13 +172,13 @@ def crosses(box: Box, places: Sequence[float], height: float, size: float = 3.0)
 
 
 def floor_labels(
-    box: Box, labels: Sequence[str], most: int = 4
+    box: Box, labels: Sequence[str], limit: int = 4
 ) -> tuple[tuple[float, str, str], ...]:
-    """Place the labels of columns along the floor: first, last and some in between."""
+    """Return positions of column labels along the floor: first, last and some in between."""
     many = len(labels)
     if not many:
         return ()
-    wanted = min(most, many)
+    wanted = min(limit, many)
     numbers = (
         sorted({round(k * (many - 1) / (wanted - 1)) for k in range(wanted)}) if wanted > 1 else [0]
     )

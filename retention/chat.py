@@ -1,4 +1,4 @@
-"""The list as a message for a chat: a few lines of Markdown that no customer's text can bend."""
+"""The list as a chat message: a few lines of Markdown, in which customers' texts are escaped."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
 
 _FIRST: Final = 5  # rows of a queue in the message
 _LONGEST: Final = 120
-# What Markdown gives a meaning to; a backslash takes it away.
+# Characters with a meaning in Markdown; a backslash escapes them.
 _MARKS: Final = re.compile(r"([\\`*_{}\[\]()#+!|~>-])")
-# Breaks, control characters, and marks that turn the direction of what follows.
+# Line breaks, control characters, and marks that change the direction of text.
 _UNSEEN: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]+"
 )
-_APART: Final = "\u2060"  # a word joiner: seen by nobody, but "@all" and "http://" are cut by it
+_WORD_JOINER: Final = "\u2060"  # a word joiner: invisible, but it breaks "@all" and "http://"
 
 
 def plain(text: str) -> str:
-    """Return text as Markdown and Slack show it literally: one line, no link, no mention."""
+    """Escape text so that Markdown and Slack show it literally: one line, no link, no mention."""
     text = _UNSEEN.sub(" ", text).strip()
     text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     text = _MARKS.sub(r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;")
     return (
-        text.replace("@", f"@{_APART}")
-        .replace("://", f":{_APART}//")
-        .replace("www.", f"www{_APART}.")
+        text.replace("@", f"@{_WORD_JOINER}")
+        .replace("://", f":{_WORD_JOINER}//")
+        .replace("www.", f"www{_WORD_JOINER}.")
     )
 
 

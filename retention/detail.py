@@ -25,16 +25,16 @@ SOLVED: Final = "solved"
 
 @dataclass(frozen=True)
 class Week:
-    """A period of a customer; None where there is no such log.
+    """A period of a customer; values are None without the log.
 
     Parameters
     ----------
     ends_on
-        Day of the cutoff that closes it.
+        Day of the cutoff at its end.
     active_days, uses
         Days with any use, and the sum of counts.
     due, paid
-        What fell due and what was paid, minor units.
+        Amounts due and paid, minor units.
     failed
         Failed attempts to pay.
     """
@@ -61,7 +61,7 @@ class Ticket:
 
 @dataclass(frozen=True)
 class CustomerDetail:
-    """What the page shows when a row is opened.
+    """Details that the page shows when a row is opened.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def _rows_of(customers: Sequence[str], log: Any) -> Any:
 def _weeks(
     customers: Sequence[str], logs: Mapping[str, Any], cutoff: int, clock: Clock, engine: Engine
 ) -> dict[str, tuple[Week, ...]]:
-    """Reduce use and payments to periods; a period without rows holds zeros."""
+    """Sum use and payments by period; a period without rows has zeros."""
     periods = range(cutoff - PERIODS + 1, cutoff + 1)
     cells = pd.MultiIndex.from_product([customers, periods], names=["customer_id", "period"])
     frame = pd.DataFrame(index=cells)
@@ -184,7 +184,7 @@ _BY_PERIOD: Final = {"usage": _use, "payments": _money}
 
 
 def _tickets(rows: pd.DataFrame) -> dict[str, tuple[Ticket, ...]]:
-    """Put the events of each ticket together; a ticket whose opening is not visible is left out."""
+    """Combine the events of each ticket; tickets whose opening is not visible are left out."""
     rows = rows.sort_values(["event_at", "event_id"])
     tickets: dict[str, list[Ticket]] = {}
     newest_first = rows[rows["kind"] == "opened"].drop_duplicates("ticket_id").iloc[::-1]
@@ -197,7 +197,7 @@ def _tickets(rows: pd.DataFrame) -> dict[str, tuple[Ticket, ...]]:
 
 
 def _ticket(opening: dict[Any, Any], events: pd.DataFrame) -> Ticket:
-    """Read the state of a ticket from its events, in their order."""
+    """Return the state of a ticket after its events, which are in order."""
     states = events.loc[events["kind"].isin(["opened", "solved", "reopened"]), "kind"]
     priorities, scores = events["priority"].dropna(), events["score"].dropna()
     return Ticket(

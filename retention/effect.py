@@ -1,4 +1,4 @@
-"""The effect of contacting: those who were to be contacted against those withheld by chance."""
+"""The effect of contacting: customers to be contacted against those withheld by chance."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Effect:
     Parameters
     ----------
     queue, horizon
-        Of which queue's cause, and the label of the horizon.
+        Queue whose cause is compared, and label of the horizon.
     listed, withheld
         Customers of each group, from the first list that would have held them.
     churn_listed, churn_withheld
         Share of each who churned within the horizon.
     difference, low, high
-        Listed minus withheld with its 95 % interval; below 0 contacting saves.
+        Listed minus withheld with its 95 % interval; below 0, contacting saves customers.
     lists
-        Released lists that it was read from.
+        Number of released lists that it was read from.
     """
 
     queue: str
@@ -54,17 +54,17 @@ class Effect:
 def first_listings(
     records: Sequence[pd.DataFrame], clock: Clock, epoch_periods: int
 ) -> pd.DataFrame:
-    """Take each customer's first listing of an epoch: who was to be contacted, who was withheld.
+    """Take each customer's first listing of an epoch: to be contacted, or withheld.
 
-    Chance is drawn once a customer and epoch, so that the two groups differ by nothing else. Later
-    listings depend on what the contact did, and are left out.
+    The draw is made once per customer and epoch, so that the two groups differ by nothing else.
+    Later listings depend on the effect of the contact, and are left out.
 
     Parameters
     ----------
     records
-        Of the released lists, in any order: ``customer_id, cutoff, queue, status``.
+        Rows of the released lists, in any order: ``customer_id, cutoff, queue, status``.
     clock, epoch_periods
-        Number the cutoffs, and so the epochs.
+        They number the cutoffs and epochs.
 
     Returns
     -------
@@ -84,12 +84,12 @@ def effects(
 ) -> list[Effect]:
     """Compare churn by each queue's cause, by intention to treat.
 
-    Whoever was listed counts as contacted, whether or not anybody reached them.
+    A customer who was listed counts as contacted, reached or not.
 
     Parameters
     ----------
     listings
-        See ``first_listings``; of each, the follow-up of the horizon must have passed.
+        See ``first_listings``; the follow-up of the horizon of each must have passed.
     lifetimes
         Lifetimes in which a return undoes a churn for both groups alike, see
         ``realised.outcome_after``.
@@ -99,32 +99,32 @@ def effects(
     Returns
     -------
     list
-        One a queue in which both groups have a customer with a known outcome.
+        One per queue in which both groups have a customer with a known outcome.
     """
     outcome = outcome_after(listings["customer_id"], listings["cutoff"], lifetimes, horizon)
     known = listings.assign(outcome=outcome)[outcome.notna()]
-    found = []
+    measured = []
     for queue, cause in zip(QUEUE_NAMES, CAUSES, strict=True):
-        mine = known[known["queue"] == queue]
-        arms = [mine[mine["treated"] == arm]["outcome"] for arm in (True, False)]
+        listed = known[known["queue"] == queue]
+        arms = [listed[listed["treated"] == arm]["outcome"] for arm in (True, False)]
         size, size_withheld = map(len, arms)
         if not size or not size_withheld:
             continue
         lost, lost_withheld = (int((arm == cause).sum()) for arm in arms)
         difference, low, high = newcombe(lost, size, lost_withheld, size_withheld)
-        found.append(
+        measured.append(
             Effect(
                 queue, label, size, size_withheld, lost / size, lost_withheld / size_withheld,
-                difference, low, high, mine["cutoff"].nunique(),
+                difference, low, high, listed["cutoff"].nunique(),
             )
         )  # fmt: skip
-    return found
+    return measured
 
 
 def newcombe(
     events: int, size: int, other_events: int, other_size: int, level: float = 0.95
 ) -> tuple[float, float, float]:
-    """Difference of two shares with its interval.
+    """Compute the difference of two shares with its interval.
 
     Returns
     -------
@@ -134,14 +134,14 @@ def newcombe(
     References
     ----------
     Newcombe (1998), "Interval estimation for the difference between independent proportions",
-    method 10: it stays honest for rare events in a small group, as the withheld are.
+    method 10: it stays accurate for rare events in a small group, such as the withheld.
     """
     share, other = events / size, other_events / other_size
-    mine = binomtest(events, size).proportion_ci(level, method="wilson")
-    theirs = binomtest(other_events, other_size).proportion_ci(level, method="wilson")
+    own = binomtest(events, size).proportion_ci(level, method="wilson")
+    others = binomtest(other_events, other_size).proportion_ci(level, method="wilson")
     difference = share - other
     return (
         difference,
-        difference - math.hypot(share - mine.low, theirs.high - other),
-        difference + math.hypot(mine.high - share, other - theirs.low),
+        difference - math.hypot(share - own.low, others.high - other),
+        difference + math.hypot(own.high - share, other - others.low),
     )

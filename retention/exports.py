@@ -1,4 +1,4 @@
-"""The list as files for other programs: CSV and XLSX that start no formula, CRM, Parquet."""
+"""The list as files for other programs: CSV and XLSX without formulas, CRM, Parquet."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-# A formula starts a text, or follows what another locale takes for the start of a cell. Spaces,
-# quotes and invisible characters before it do not disarm it: importers strip them.
+# A formula starts a text, or follows a character that separates cells in another locale. Spaces,
+# quotes and invisible characters before it do not neutralise it, as importers strip them.
 _BLANK: Final = (
     " \"'\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xa0\xad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f"
     "\u3000\ufeff"
@@ -48,7 +48,7 @@ def csv_text(frame: pd.DataFrame, money: Iterable[str] = (), currency: str = "")
     Parameters
     ----------
     frame
-        Columns in the reader's order. Instants in UTC are written as ISO 8601, nulls as nothing.
+        Columns in the reader's order. UTC instants are written as ISO 8601, nulls as empty cells.
     money
         Columns in integer minor units: written in major units with two decimals, and named with
         the currency.
@@ -57,7 +57,7 @@ def csv_text(frame: pd.DataFrame, money: Iterable[str] = (), currency: str = "")
     """
     money = frozenset(money)
     buffer = io.StringIO()
-    buffer.write("\ufeff")  # or Excel takes UTF-8 for the code page of its country
+    buffer.write("\ufeff")  # without it Excel reads UTF-8 as the local code page
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(escape_formula(_header(str(name), money, currency)) for name in frame.columns)
     columns = [
@@ -68,7 +68,7 @@ def csv_text(frame: pd.DataFrame, money: Iterable[str] = (), currency: str = "")
 
 
 def _header(name: str, money: frozenset[str], currency: str) -> str:
-    """Name money with its currency."""
+    """Return the header of a column, with the currency if it is money."""
     return f"{name}_{currency.lower()}" if currency and name in money else name
 
 
@@ -101,25 +101,25 @@ def write_csv(
 def crm_frame(
     listed: pd.DataFrame, columns: Mapping[str, str], money: Iterable[str] = ()
 ) -> pd.DataFrame:
-    """Return the list as a CRM imports it: a row a customer, chosen columns under chosen headers.
+    """Return the list as a CRM imports it: a row per customer, chosen columns and headers.
 
     Parameters
     ----------
     listed
         The list.
     columns
-        Header in the file to column of the list, in the file's order.
+        Header in the file -> column of the list, in the file's order.
     money
         Columns in integer minor units: they become text in major units with a decimal point.
 
     Raises
     ------
     BadInputError
-        If the list has no such column, or no header holds the customer's id.
+        If the list has no such column, or no header stands for the customer's id.
     """
     fault = ""
     if absent := sorted(set(columns.values()) - set(listed.columns)):
-        fault = f"names {absent[0]}, which is no column of the list"
+        fault = f"names {absent[0]}, which is not a column of the list"
     elif "customer_id" not in columns.values():
         fault = "has no header for customer_id"
     if fault:
@@ -140,15 +140,15 @@ def write_xlsx(
 ) -> None:
     """Write a frame as a sheet of Excel, atomically; equal frames give equal bytes.
 
-    Text is stored as text, marked so that editing a cell does not make it a formula; nothing is
-    turned into a link. Headers and money are those of ``csv_text``, as numbers.
+    Text is stored as text, marked so that editing a cell does not make it a formula; no text
+    becomes a link. Headers and money are those of ``csv_text``, as numbers.
     """
     money = frozenset(money)
     with replaced(path) as temporary:
         book = xlsxwriter.Workbook(
             str(temporary), {"strings_to_formulas": False, "strings_to_urls": False}
         )
-        # Or the file would hold the time of writing.
+        # Otherwise the file would contain the time of writing.
         book.set_properties(
             {"created": dt.datetime(2000, 1, 1, tzinfo=dt.UTC).replace(tzinfo=None)}
         )
@@ -194,15 +194,15 @@ def _write_cell(
 
 
 def _fits(text: str) -> str:
-    """Shorten text to what a cell holds."""
+    """Shorten text to the length that a cell can hold."""
     return text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"
 
 
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     """Write a frame as Parquet, atomically; equal frames give equal bytes."""
-    # Instants go by way of Arrow's own type: pandas' array of them drops the time zone.
+    # Instants are converted to Arrow's own type: pandas' array of them drops the time zone.
     instants = frame.select_dtypes("datetimetz").columns
     frame = frame.astype(dict.fromkeys(instants, pd.ArrowDtype(INSTANT)))
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    # pandas' own metadata names library versions; the columns speak for themselves.
+    # pandas' metadata names library versions; the columns need none.
     write_table(table.replace_schema_metadata(None), path)

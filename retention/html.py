@@ -1,4 +1,4 @@
-"""Self-contained HTML documents: one file, no network, every language inside, text escaped."""
+"""Self-contained HTML documents: one file, no network, all languages, text escaped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 TEMPLATES: Final = Path(__file__).with_name("templates")
-# What HTML cannot carry: control characters (tab and line feed aside) and halves of characters.
+# What HTML cannot contain: control characters but tab and line feed, and lone surrogates.
 _UNPRINTABLE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
@@ -39,18 +39,18 @@ def document(
     template
         Name of the template of the page's content; it also yields the title.
     view
-        What the template shows, for a language.
+        Returns what the template shows in a language.
     currency
         ISO 4217 code of amounts.
     languages
         The first is shown until the reader (or the reader's browser) chooses another; the others
-        lie in inert ``<template>`` elements, so that opening costs no more than one.
+        are in inert ``<template>`` elements, so that the page opens as fast as with one.
 
     Returns
     -------
     str
-        One document with its style and script inside. Its content security policy allows these two
-        alone (by digest) and no connection, so that text from customers can do nothing.
+        One document with its style and script inside. Its content security policy allows only these
+        two (by digest) and no connection, so that text from customers can do nothing.
     """
     style, script = ((TEMPLATES / name).read_text("utf-8") for name in ("page.css", "page.js"))
     contents = []
@@ -79,7 +79,7 @@ def document(
 
 @cache
 def environment(language: Language, currency: str) -> jinja2.Environment:
-    """Return an environment whose templates speak a language and escape by default."""
+    """Return an environment whose templates use a language and escape by default."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -110,7 +110,7 @@ def environment(language: Language, currency: str) -> jinja2.Environment:
 
 
 def printable(value: Any) -> Any:
-    """Make a value fit to print: nothing for null, no control characters, not endless."""
+    """Sanitise a value for display: empty for null, without control characters, truncated."""
     if value is None:
         return ""
     if isinstance(value, str) and not isinstance(value, Markup):

@@ -1,4 +1,4 @@
-"""How long revenue lasts once a customer is kept: survival curves by plan."""
+"""Survival curves by plan: how long the revenue of a kept customer lasts."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class MonthsKept:
     by_plan
         Months for each plan with enough customers for a curve of its own.
     pooled
-        Months over all plans: for any other plan, and where the plan is null.
+        Months over all plans, used for other plans and for a null plan.
     """
 
     by_plan: Mapping[str, float]
     pooled: float
 
     def of(self, plan: pd.Series) -> NDArray[np.float64]:
-        """Months for each plan of a column; float64 of the same length."""
+        """Return the months for each plan of a column; float64 of the same length."""
         months = plan.map(dict(self.by_plan)).to_numpy(dtype=np.float64, na_value=np.nan)
         return np.where(np.isnan(months), self.pooled, months)
 
@@ -49,7 +49,7 @@ class Curve:
     Parameters
     ----------
     times
-        Ends of durations, rising, shape ``(t,)``.
+        Ends of durations, ascending, shape ``(t,)``.
     survival
         Share still there from each of them on, shape ``(t,)``.
     at_risk
@@ -61,11 +61,11 @@ class Curve:
     at_risk: NDArray[np.int64]
 
     def at(self, time: float) -> float:
-        """Share still there at a time; after the last duration that of the last."""
+        """Return the share still there at a time; after the last duration, that of the last."""
         return float(np.append(1.0, self.survival)[np.searchsorted(self.times, time, "right")])
 
     def at_risk_at(self, time: float) -> int:
-        """Number of customers observed for at least that long."""
+        """Return the number of customers observed for at least that long."""
         return int(np.append(self.at_risk, 0)[np.searchsorted(self.times, time, "left")])
 
 
@@ -120,7 +120,7 @@ def ages(
 
 
 def restricted_mean(duration: NDArray[np.float64], event: NDArray[np.bool_], limit: float) -> float:
-    """Area under the Kaplan-Meier curve over ``[0, limit]``.
+    """Compute the area under the Kaplan-Meier curve over ``[0, limit]``.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def restricted_mean(duration: NDArray[np.float64], event: NDArray[np.bool_], lim
         As in ``kaplan_meier``.
     limit
         End of the interval, in the unit of ``duration``. A curve observed for less than that stays
-        at its last value up to ``limit``. With no customer at all the mean is ``limit``.
+        at its last value up to ``limit``. Without customers the mean is ``limit``.
 
     References
     ----------
@@ -143,15 +143,15 @@ def restricted_mean(duration: NDArray[np.float64], event: NDArray[np.bool_], lim
 def months_kept(
     plan: ArrayLike, duration: ArrayLike, event: ArrayLike, limit: float, min_customers: int = 50
 ) -> MonthsKept:
-    """Expected months kept by plan, at most ``limit``.
+    """Estimate the months kept by plan, at most ``limit``.
 
     Parameters
     ----------
     plan, duration, event
-        One entry a customer, shape ``(n,)``: plan (null: counted in the pooled curve only), months
+        One entry per customer, shape ``(n,)``: plan (null: only in the pooled curve), months
         from activation to churn or to the cutoff, and whether it was churn.
     limit
-        Most months counted.
+        Maximum number of months counted.
     min_customers
         A plan with fewer customers has no curve of its own and takes the pooled one.
     """

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from retention.reasons import Explanation, Reason
     from retention.weekly_list import WeeklyList
 
-# Weeks that the chart of use paints stronger: those that most reasons speak of.
+# Number of newest weeks that the chart of use highlights: those that most reasons refer to.
 _RECENT: Final = 4
 _SHOWN_STATUSES: Final = (
     ranking.LISTED,
@@ -215,7 +215,7 @@ def _bars(explained: Explanation) -> list[tuple[str, list[dict[str, Any]]]]:
 
 
 def _charts(detail: CustomerDetail, week: WeeklyList, language: Language) -> dict[str, Chart]:
-    """Return the charts of a customer that there is something to draw in."""
+    """Return the charts of a customer that are not empty."""
     days = [language.short_day(period.ends_on) for period in detail.weeks]
     drawn: dict[str, Chart] = {}
     if len(detail.risks) > 1:
@@ -285,8 +285,8 @@ def _payment_chart(
 ) -> Chart:
     box = Box()
     weeks = detail.weeks
-    most = max(max(period.due or 0, period.paid or 0) for period in weeks)
-    heights = [100.0 * height for height in charts.ceiling(most / 100.0, whole=True)]
+    largest = max(max(period.due or 0, period.paid or 0) for period in weeks)
+    heights = [100.0 * height for height in charts.ceiling(largest / 100.0, whole=True)]
     failed = [(number + 0.5) / len(weeks) for number, period in enumerate(weeks) if period.failed]
     return Chart(
         box,

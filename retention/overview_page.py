@@ -81,7 +81,7 @@ def _shade(share: float) -> int | None:
 
 
 def _charts(churn: Overview, language: Language) -> dict[str, Chart]:
-    """Return the charts that there is something to draw in."""
+    """Return the charts that are not empty."""
     drawn: dict[str, Chart] = {}
     months = churn.months
     if len(months):
@@ -112,7 +112,7 @@ def _churn_chart(months: pd.DataFrame, whole: str, suffix: str, language: Langua
     return Chart(
         _BOX,
         charts.grid(_BOX, heights, language.percent),
-        charts.floor_labels(_BOX, [language.month(month) for month in months["month"]], most=5),
+        charts.floor_labels(_BOX, [language.month(month) for month in months["month"]], limit=5),
         tuple(
             Mark(f"bar {kind}", path) for kind, path in zip(("accent", "raise"), paths, strict=True)
         ),
@@ -132,7 +132,7 @@ def _recovery_chart(churn: Overview, language: Language) -> Chart:
     return Chart(
         _BOX,
         charts.grid(_BOX, heights, language.percent),
-        charts.floor_labels(_BOX, [language.month(month) for month, _ in churn.recovery], most=5),
+        charts.floor_labels(_BOX, [language.month(month) for month, _ in churn.recovery], limit=5),
         (
             Mark("line lower", charts.line(_BOX, points)),
             Mark("dot lower", charts.dots(_BOX, points, 3.0)),

@@ -1,4 +1,4 @@
-"""The playbook: from a row's queue, reasons, segment and MRR to what to do about it."""
+"""The playbook: which action suits a row's queue, reasons, segment and MRR."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLAYBOOK: Final = Path(__file__).with_name("playbook.yaml")
 
 QueueName = Literal["success", "billing"]
 Words = Annotated[str, Field(min_length=1, strict=True)]
-# One value may stand without brackets.
+# A single value needs no brackets.
 OneOrMore = Annotated[
     frozenset[Words],
     BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
@@ -28,7 +28,7 @@ OneOrMore = Annotated[
 
 @dataclass(frozen=True)
 class Action:
-    """What to do: its name in the playbook, in words, the channel, and days from the cutoff."""
+    """What to do: name in the playbook, text, channel, and days from the cutoff until it is due."""
 
     name: str
     text: str
@@ -56,26 +56,26 @@ class _Rule(_Strict):
 
     @property
     def allowed(self) -> tuple[frozenset[str] | None, ...]:
-        """What reason, other reasons, segment and MRR band may be; None: anything."""
+        """Allowed reason, other reasons, segment and MRR band; None allows anything."""
         return self.reason, self.among, self.segment, self.mrr_band
 
     def fits(self, queue: str, *values: Collection[str]) -> bool:
-        """Whether each allowed set meets the row's values, in the order of ``allowed``."""
+        """Whether each allowed set shares a value with the row's, in the order of ``allowed``."""
         return self.queue == queue and all(
             allowed is None or not allowed.isdisjoint(value)
             for allowed, value in zip(self.allowed, values, strict=True)
         )
 
     def covers(self, other: _Rule) -> bool:
-        """Whether whatever fits the other rule fits this one."""
+        """Whether every row that fits the other rule fits this one."""
         return self.queue == other.queue and all(
-            mine is None or (theirs is not None and theirs <= mine)
-            for mine, theirs in zip(self.allowed, other.allowed, strict=True)
+            own is None or (others is not None and others <= own)
+            for own, others in zip(self.allowed, other.allowed, strict=True)
         )
 
 
 class Playbook(_Strict):
-    """A checked playbook; ``load_playbook`` reads one."""
+    """A valid playbook; ``load_playbook`` reads one."""
 
     mrr_bands: dict[Words, Annotated[int, Field(ge=0, strict=True)]]
     actions: dict[Words, _ActionTerms]
@@ -83,7 +83,7 @@ class Playbook(_Strict):
     rules: tuple[_Rule, ...] = ()
 
     def action(self, queue: str, reasons: Sequence[str], segment: str | None, mrr: int) -> Action:
-        """Return what to do for one row.
+        """Choose the action for one row.
 
         Parameters
         ----------
@@ -91,7 +91,7 @@ class Playbook(_Strict):
             ``success`` or ``billing``.
         reasons
             Reason groups that raise the risk, the strongest first; may be empty. They are tried in
-            this order, so that a reason nobody can act on does not hide the next one.
+            this order, so that a reason without an action does not hide the next one.
         segment
             Segment of the customer, or None.
         mrr
@@ -100,7 +100,7 @@ class Playbook(_Strict):
         Returns
         -------
         Action
-            Of the first rule that fits; the queue's default where none does.
+            Action of the first rule that fits; the queue's default if none does.
         """
         begun = [name for name, start in self.mrr_bands.items() if mrr >= start]
         band = sorted(begun, key=lambda name: self.mrr_bands[name])[-1:]
@@ -121,14 +121,14 @@ def load_playbook(path: Path = PLAYBOOK, groups: Collection[str] | None = None) 
     Parameters
     ----------
     path
-        YAML file; the one of this package unless given.
+        YAML file; by default that of this package.
     groups
-        Reason groups that exist; None skips that check.
+        Existing reason groups; None skips that check.
 
     Raises
     ------
     BadInputError
-        If the file is missing, is no YAML, or breaks a rule: an unknown key or queue, an action or
+        If the file is missing, is not YAML, or breaks a rule: an unknown key or queue, an action or
         band or reason that does not exist, a queue without a default, or a rule that can never
         apply because an earlier one covers it.
     """
@@ -139,7 +139,7 @@ def load_playbook(path: Path = PLAYBOOK, groups: Collection[str] | None = None) 
         raise BadInputError(f"The playbook {path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise BadInputError(f"The playbook {path} is no valid YAML: {reason}.") from error
+        raise BadInputError(f"The playbook {path} is not valid YAML: {reason}.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -153,7 +153,7 @@ def load_playbook(path: Path = PLAYBOOK, groups: Collection[str] | None = None) 
 
 
 def _faults(playbook: Playbook, groups: Collection[str] | None) -> Iterator[str]:
-    """Describe what a playbook lacks, or names although it does not exist."""
+    """Describe what a playbook lacks, and what it names although it does not exist."""
     for queue in get_args(QueueName):
         if queue not in playbook.default:
             yield f"the queue {queue} has no default action"

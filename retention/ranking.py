@@ -1,8 +1,9 @@
-"""Who is worth a call, in which queue, in which order, and who is withheld to measure the effect.
+"""Which customers are worth a call, in which queue and order, and which are withheld.
 
 A contact is expected to save
 ``risk at the first horizon x save rate of the cause x MRR x margin x months kept - its cost``.
-Each customer stands in the queue where that is larger. What saves nothing is not listed.
+Each customer is in the queue where that is larger; a contact that saves nothing is not listed.
+Some are withheld by chance, to measure the effect of contacting.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Queue:
     name
         ``success`` or ``billing``.
     cause
-        The cause of churn that it fights: ``voluntary`` or ``involuntary``.
+        Cause of churn that it prevents: ``voluntary`` or ``involuntary``.
     capacity
         Customers that the team can contact in a period.
     save_rate
@@ -99,18 +100,18 @@ def is_withheld(customer_id: str, epoch: int, salt: str, share: float) -> bool:
 
 
 def drawn(withheld: NDArray[np.bool_], capacity: int, share: float) -> NDArray[np.bool_]:
-    """Mark the ranks that take part: each is listed, or withheld if chance says so.
+    """Mark the ranks that take part: each is listed, or withheld if it was drawn.
 
     A rank takes part when it lies among the first ``capacity / (1 - share)`` and the ranks before
-    it leave room on the list. Whether a customer takes part so depends on the draw of others and
-    never on its own: the withheld and the listed differ by chance alone.
+    it leave room on the list. So whether a customer takes part depends on the draws of others and
+    never on its own: the withheld and the listed differ only by chance.
 
     Parameters
     ----------
     withheld
         The draw of each customer, in rank order, shape ``(n,)``.
     capacity
-        Customers on the list, at most.
+        Maximum number of customers on the list.
     share
         Share withheld, in [0, 1).
 
@@ -139,7 +140,7 @@ def scores(
     Parameters
     ----------
     snapshots
-        One row a customer at the newest cutoff: ``customer_id, cutoff, mrr, paused, plan``.
+        One row per customer at the newest cutoff: ``customer_id, cutoff, mrr, paused, plan``.
     risks
         Cumulative risks if nobody acts, shape ``(n, causes, horizons)``, in the order of
         ``snapshots``, of ``CAUSES`` and of ``labels``.
@@ -161,7 +162,7 @@ def scores(
         ``risk_<cause>_<label>``, ``months_kept``, ``expected_loss`` (MRR lost by the first horizon,
         minor units), ``saving_<queue>`` (of a contact, minor units), ``queue``, ``other_queue``
         (where a contact would pay as well, else null), ``status`` (one of ``STATUSES``), ``rank``
-        (in the whole queue; null unless a contact is possible and worth it; ties go by
+        (in the whole queue; null unless a contact is possible and worth it; ties are broken by
         customer_id) and ``position`` (on the list; null unless listed).
     """
     queues = settings.queues
@@ -175,7 +176,7 @@ def scores(
     value = mrr * settings.margin * months
     savings = risks[:, :, 0] * rates * value[:, None] - settings.contact_cost
     names = np.array([queue.name for queue in queues], dtype=object)
-    best = savings.argmax(axis=1)  # of equals the first: a conversation before an invoice
+    best = savings.argmax(axis=1)  # a tie goes to success: a conversation before an invoice
     rows = np.arange(len(frame))
     frame["months_kept"] = months
     frame["expected_loss"] = risks[:, :, 0].sum(axis=1) * mrr
@@ -195,19 +196,19 @@ def scores(
 
 
 def _placed(frame: pd.DataFrame, settings: ListSettings, epoch: int) -> pd.DataFrame:
-    """Rank each queue's customers that are worth a call, and list or withhold the first of them."""
+    """Rank the customers of each queue that are worth a call, and list or withhold the first."""
     status = frame["status"].to_numpy(dtype=object, copy=True)
     rank = np.zeros(len(frame), dtype=np.int64)
     position = np.zeros(len(frame), dtype=np.int64)
     for queue in settings.queues:
-        mine = frame[(frame["queue"] == queue.name) & (status == BEYOND_CAPACITY)]
-        mine = mine.sort_values([f"saving_{queue.name}", "customer_id"], ascending=[False, True])
-        rows = mine.index.to_numpy()
+        own = frame[(frame["queue"] == queue.name) & (status == BEYOND_CAPACITY)]
+        own = own.sort_values([f"saving_{queue.name}", "customer_id"], ascending=[False, True])
+        rows = own.index.to_numpy()
         rank[rows] = np.arange(1, rows.size + 1)
         withheld = np.array(
             [
                 is_withheld(customer, epoch, settings.salt, settings.holdout_share)
-                for customer in mine["customer_id"]
+                for customer in own["customer_id"]
             ],
             dtype=bool,
         )
@@ -222,5 +223,5 @@ def _placed(frame: pd.DataFrame, settings: ListSettings, epoch: int) -> pd.DataF
 
 
 def _positive(numbers: NDArray[np.int64]) -> pd.Series:
-    """Whole numbers from 1, with 0 as null."""
+    """Turn 0 into null; other numbers are kept."""
     return pd.Series(numbers, dtype="Int64").replace(0, pd.NA)

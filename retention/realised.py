@@ -1,4 +1,4 @@
-"""What became of the lists: what was promised, and what happened within the horizon."""
+"""Results of the lists: what was promised, and what happened within the horizon."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class RealisedQueue:
     Parameters
     ----------
     cutoff, queue
-        Which.
+        Cutoff of the list, and name of the queue.
     listed, known
-        Customers handed out, and those of them whose outcome is known.
+        Number of customers listed, and of those whose outcome is known.
     promised, churned
-        Of the known: churners of the queue's cause expected if nobody acted, and counted.
+        Churners of the queue's cause among the known: expected if nobody acted, and counted.
     promised_mrr, lost_mrr
-        Of the known: MRR expected to be lost to the cause, and lost; minor units.
+        MRR of the known expected to be lost to the cause, and lost; minor units.
     caught_mrr_share
-        Of all MRR that the cause took from the customers then scored, the share that stood on the
-        list; NaN where it took none.
+        Share of all MRR that the cause took from the customers scored then that was on the list;
+        NaN if it took none.
     withheld, withheld_promised, withheld_churned
-        Of those withheld with a known outcome: how many, churners expected, and counted.
+        Number of those withheld with a known outcome, churners expected and counted.
     """
 
     cutoff: dt.datetime

@@ -400,7 +400,7 @@ def test_a_params_file_that_is_none_is_one_sentence(project: Project, content: b
     [
         ("rules:", "rulse:", r"playbook\.yaml breaks a rule at rulse: Extra inputs"),
         ("queue: billing", "queue: billings", r"playbook\.yaml breaks a rule at rules\.\d+\.queue"),
-        ("actions:", "actions: [", r"playbook\.yaml is no valid YAML"),
+        ("actions:", "actions: [", r"playbook\.yaml is not valid YAML"),
     ],
 )
 def test_a_broken_playbook_stops_the_list(

@@ -98,7 +98,7 @@ def test_the_playbook_of_the_package_is_sound_and_covers_every_reason_that_can_b
         ("reason: [price, plan]", "reason: []", r"rules\.1\.reason: .*at least 1"),
         ("queue: billing, ", "queue: success, reason: plan, ",
          "rule 3 can never apply, because rule 2 covers it"),
-        ("mrr_bands: {", "mrr_bands: [{", "no valid YAML"),
+        ("mrr_bands: {", "mrr_bands: [{", "not valid YAML"),
         (SMALL, "", "Playbook"),
     ],
 )  # fmt: skip

@@ -116,7 +116,7 @@ def test_a_crm_file_is_a_row_a_customer_that_starts_no_formula(week: WeeklyList)
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"Id": "customer_id", "Hope": "hope"}, "names hope, which is no column of the list"),
+        ({"Id": "customer_id", "Hope": "hope"}, "names hope, which is not a column of the list"),
         ({"Owner": "owner"}, "has no header for customer_id"),
     ],
 )
