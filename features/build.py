@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from features.catalog import Feature, PlannedColumn
     from features.feature_settings import FeatureSettings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def build_features(
     present = [name for name in MEASURES if name in clean]
     for name in MEASURES:
         if name not in clean:
-            log.info("There is no log %s: its features are left out.", name)
+            logger.info("There is no log %s: its features are left out.", name)
     measure(clean, periods, engine, clock, settings.core_features, earlier)
     planned = columns(settings, present, clock)
     block_features = BlockFeatures(
@@ -121,13 +121,13 @@ def build_features(
         pq.ParquetWriter(path, block_features.schema, compression="zstd") as writer,
     ):
         computed = engine.map_blocks(block_features, blocks)
-        for _ in progress(blocks, "blocks of customers", log):
+        for _ in progress(blocks, "blocks of customers", logger):
             table = next(computed)
             statistics.add(table)
             writer.write_table(table)
     features = tuple(column.feature for column in planned)
     write_text(as_json(features, statistics.as_dicts(clock), settings), target / CATALOG_FILE)
-    log.info("%d features of %d snapshots.", len(features), statistics.rows)
+    logger.info("%d features of %d snapshots.", len(features), statistics.rows)
     return features
 
 

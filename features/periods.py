@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from data.clock import Clock
     from data.engine import Engine
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MANIFEST_FILE = "manifest.json"
 EVENTS_SUFFIX = "_events"
@@ -278,7 +278,7 @@ def _measure(queries: Sequence[_Query], engine: Engine) -> None:
     with ThreadPoolExecutor(1) as planner, ThreadPoolExecutor(1) as writer:
         runs = planner.map(compiled, queries)
         written: Future[None] | None = None
-        for query, run in zip(progress(queries, "measuring queries", log), runs, strict=True):
+        for query, run in zip(progress(queries, "measuring queries", logger), runs, strict=True):
             measured = run()
             if written:
                 written.result()
