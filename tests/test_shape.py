@@ -19,12 +19,12 @@ MODULES = {
     for room in ROOMS
     for path in sorted((ROOT / room).rglob("*.py"))
 }
-# Spelled in pieces, so that this file does not hold what it looks for.
+# A letter of each word is in brackets, so that this file does not hold what it looks for.
 FORBIDDEN = re.compile(
-    r"\bwho(so)?ever\b|\bso many\b|\banew\b|\bforet(ell\w*|old)\b"
-    r"|\bmend(s|ed|ing)?\b|(?<!\bthere )\bis no\b",
+    r"(?<![a-z])(who(so)?[e]ver|so[ _]m[a]ny|[a]new|for[e]t(ell\w*|old)|m[e]nd(s|ed|ing)?"
+    r"|(?<!there )is\s+n[o])(?![a-z])",
     re.IGNORECASE,
-)  # fmt: skip
+)
 # Sentences of the list's page stay as they are until the desk rewrites them.
 PAGE = ("retention/locale/", "retention/templates/", "CHANGELOG.md", "dvc.lock")
 

@@ -229,7 +229,7 @@ CASES: dict[str, Case] = {
         rewrite(PAYMENTS, column("currency", lambda old: pa.array(
             ["USD", *old.to_pylist()[1:]], old.type
         ))),
-        r"logs/payments\.parquet holds 1 of [\d,]+ rows in a currency other than EUR, e\.g\. 'USD'",
+        r"logs/payments\.parquet has 1 of [\d,]+ rows in a currency other than EUR, e\.g\. 'USD'",
     ),
     "empty log": Case(
         "ingest", rewrite(USAGE, lambda table: table.slice(0, 0)),
@@ -327,7 +327,7 @@ CASES: dict[str, Case] = {
     ),
     "features of other snapshots": Case(
         "train", setting("snapshot.salt", "other"),
-        r"features\.parquet does not hold the rows of the snapshots: .* run dvc repro",
+        r"features\.parquet does not hold the rows of the snapshots, which .*: run dvc repro",
         ("snapshot",),
     ),
     "no model": Case(
@@ -335,7 +335,7 @@ CASES: dict[str, Case] = {
     ),
     "model of other features": Case(
         "score", setting("featurize.windows", [1, 4, 6]),
-        r"The features are not those that the competing_risks model was trained on .* train it",
+        r"The features are not those that the competing_risks model was trained on .* retrain it",
         ("featurize",),
     ),
 }  # fmt: skip
@@ -482,7 +482,7 @@ FIRST_NEEDED = {
     "featurize": "data/clean",
     "train": "data/snapshots/outcomes.parquet",
     "evaluate": "data/snapshots/outcomes.parquet",
-    "score": "data/features/catalog.json",
+    "score": "data/snapshots/snapshots.parquet",
     "publish": "reports/evaluation/evaluation.json",
     "commands.summary": "data/scores/list.parquet",
 }
