@@ -196,7 +196,7 @@ def take_pictures(document: Path, uri: str, folder: Path) -> None:
 
 
 def main() -> None:
-    """Take the pictures that README.md and docs/reviewing.md show."""
+    """Take the screenshots of README.md and docs/reviewing.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--list", type=Path, default=ROOT / "data/scores/list.html")
     parser.add_argument("--store", type=Path, default=ROOT / "mlflow.db")

@@ -30,7 +30,7 @@ def stability_index(
     Returns
     -------
     ndarray
-        float64 (f,), 0 without any shift. Half a row is added to each bin to keep it finite.
+        float64 (f,), 0 if there is no shift. Half a row is added to each bin to keep it finite.
 
     Notes
     -----

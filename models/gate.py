@@ -82,7 +82,7 @@ def judge(
     *,
     refresh: bool,
 ) -> Decision:
-    """Decide from paired predictions.
+    """Decide from paired predictions whether the challenger replaces the champion.
 
     Parameters
     ----------
@@ -94,12 +94,13 @@ def judge(
     settings
         Terms of the gate.
     refresh
-        Whether both have the same configuration: the challenger may then be worse by the margin.
+        Whether both have the same configuration, so that the challenger may be worse by the margin.
 
     Returns
     -------
     Decision
-        Another configuration must be better by the whole interval: a tie keeps the champion.
+        A challenger of another configuration must be better by the whole interval; a tie keeps
+        the champion.
     """
     risks = [f"risk_{cause}_{label}" for cause in CAUSES]
     before, now = (side[side[f"outcome_{label}"].notna()] for side in (champion, challenger))

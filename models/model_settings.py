@@ -79,7 +79,7 @@ class SplitSettings(SplitTerms):
 
     @property
     def needed_for_tests(self) -> int:
-        """Cutoffs that the slices, their gaps and all test blocks take."""
+        """Number of cutoffs that the slices, their gaps and all test blocks need."""
         return self.needed_cutoffs(self.longest_embargo + self.tested_periods - 1)
 
 

@@ -34,7 +34,7 @@ class Limits(LimitTerms):
     ----------
     settled_by
         For a cause, the feature that shows a churn already under way where it is above 0, such as
-        a failed payment that is still owed: predicting it is no achievement, so these rows are
+        a failed payment that is still owed: predicting it proves nothing, so these rows are
         left out.
     """
 

@@ -206,7 +206,7 @@ def dependence_picture(
     path: Path,
     limit: int = 6,
 ) -> None:
-    """Draw how the leading feature of each of the top reason groups affects the risk.
+    """Draw how the leading feature of each top reason group affects the risk.
 
     Parameters
     ----------

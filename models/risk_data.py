@@ -93,7 +93,7 @@ class RiskData:
         return self.stayed & (self.mrr_later < self.mrr)
 
     def shuffled(self, seed: int) -> RiskData:
-        """Shuffle outcomes among the snapshots of a cutoff: they become unpredictable."""
+        """Shuffle outcomes among the snapshots of each cutoff, which makes them unpredictable."""
         random = np.random.default_rng(seed)
         other = np.lexsort((random.random(len(self)), self.cutoff))
         rows = np.empty(len(self), np.int64)

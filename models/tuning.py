@@ -124,7 +124,7 @@ def search(
     name
         Name of the kind of model.
     build
-        Maps parameters to how the model is fitted.
+        Makes a learner from parameters.
     space
         Range of each parameter.
     start

@@ -28,7 +28,7 @@ class Ties:
 
     @classmethod
     def by(cls, *keys: NDArray[Any]) -> Ties:
-        """Sort by keys (n,), the first key first."""
+        """Sort by keys (n,), the first of which matters most."""
         order = np.lexsort(keys[::-1])
         new = np.ones(len(order), bool)
         new[1:] = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)

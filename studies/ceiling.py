@@ -47,7 +47,7 @@ def measured_skill(params: Params) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Backtest in the larger world and write its figures."""
+    """Run the backtest in the larger world and write the metrics."""
     with scaled_world(TIMES, MEMORY_LIMIT) as larger:
         skill = measured_skill(larger)
     figures = {"world": world_of(load_params()), "times_the_customers": TIMES, "skill": skill}

@@ -21,7 +21,7 @@ settings.register_profile("repeatable", deadline=None, derandomize=True, max_exa
 settings.register_profile("thorough", deadline=None, derandomize=True, max_examples=200)
 settings.load_profile("repeatable")
 
-# Files that take longest begin first, so that no process is left with one at the end.
+# The longest files begin first, so that no process is left with one at the end.
 LONGEST = (
     "test_dvc", "test_mlflow_in_a_browser", "test_spark_stages", "test_notebooks", "test_spark",
     "test_registered_model", "test_leakage", "test_page_in_a_browser", "test_pipeline",
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def no_store_of_others() -> None:
-    """MLflow writes the store it was told of into the environment: a module starts without."""
+    """MLflow writes its store into the environment: start each module without one."""
     os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 

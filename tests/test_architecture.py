@@ -1,4 +1,4 @@
-"""The house: which room may know which, and that every stage names all that it depends on."""
+"""The rooms: which may import which, and that every stage depends on all of its code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 from data.imports import ROOT, code_digests, imports, reached
 from worlds.project import STAGES
 
-# Imports go one way: a room may know those before it.
+# Imports go one way: a room may import those before it.
 ROOMS = ("data", "features", "models", "retention", "pipelines", "studies")
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -53,33 +53,33 @@ def test_no_feature_can_reach_an_outcome() -> None:
             assert "data.outcomes" not in reached(module)
 
 
-def test_what_scores_and_speaks_reaches_no_family_of_features() -> None:
+def test_scores_and_sentences_need_no_family_of_features() -> None:
     """The registered model gives reasons where the engines of the families are not installed."""
     for module in ("pipelines.score", "pipelines.review.served_model"):
         known = {name for name in reached(module) if name.startswith("features.")}
         assert known <= {"features.declare", "features.feature_settings"}
 
 
-def test_nobody_asks_the_machine_what_time_it_is() -> None:
+def test_nothing_reads_the_system_clock() -> None:
     asking = re.compile(r"\b(now|today|utcnow)\(|\btime\.time\(|fromtimestamp\(")
     for module, path in MODULES.items():
         assert not asking.search(path.read_text(encoding="utf-8")), module
 
 
-def test_one_place_says_which_rows_a_cutoff_sees() -> None:
-    """``data.visibility`` does; features by periods and the contract's rules are their own."""
+def test_visibility_at_a_cutoff_is_defined_in_one_place() -> None:
+    """It is ``data.visibility``; periods of features and rules of the contract have their own."""
     comparing = {
         module
         for module, path in MODULES.items()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Compare) and "available_" in ast.unparse(node)
     }
-    # Sources make the column; the peers of the bench write it their own way.
+    # Sources write the column; the peers of the bench filter in their own way.
     others = {name for name in comparing if name.startswith(("data.sources", "studies"))}
     assert comparing - others == {"data.visibility", "features.periods", "data.quality"}
 
 
-def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
+def test_no_module_has_a_catch_all_name() -> None:
     assert not {name for name in MODULES if re.search(r"util|helper|common|misc", name)}
 
 
@@ -106,7 +106,7 @@ def test_every_stage_depends_on_its_code_and_names_no_module() -> None:
 
 
 def test_the_code_of_a_stage_is_what_it_loads_when_it_is_imported() -> None:
-    """What Python really loads is among what the imports say."""
+    """The modules that Python loads are among those that the imports name."""
     # One stage after the other; libraries stay loaded, our modules are forgotten in between.
     script = f"""
 import importlib, json, sys

@@ -20,18 +20,6 @@ DOCUMENTS = sorted(
     [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
     + [*(ROOT / "docs").glob("*.md"), ROOT / "champion/README.md", ROOT / "lists/README.md"]
 )
-# The sentences of features, and what is written from them, have tests of their own.
-WRITTEN_BY_PEOPLE = [
-    *(path for path in DOCUMENTS if path.name != "features.md"),
-    *(ROOT / "docs").glob("*.py"),
-    *(ROOT / "notebooks").glob("*.py"),
-    ROOT / "params.yaml",
-    ROOT / "Makefile",
-]
-UNUSUAL = re.compile(
-    r"\b(whoever|so many|anew|foretell\w*|foretold|mend(s|ed|ing)?|(?<!there )is no)\b",
-    re.IGNORECASE,
-)
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 
 
@@ -140,19 +128,6 @@ def test_decisions_are_numbered_from_1_without_a_gap() -> None:
     numbers = [int(number) for number in re.findall(r"^- \*\*D(\d+)\. ", text, re.MULTILINE)]
     assert sorted(numbers) == list(range(1, len(numbers) + 1))
     assert len(numbers) == len(re.findall(r"^- ", text, re.MULTILINE))
-
-
-def test_no_document_uses_words_that_engineers_do_not_use(reference: dict[str, Any]) -> None:
-    offenders = [
-        f"{path.relative_to(ROOT)}:{number}: {found[0]}"
-        for path in WRITTEN_BY_PEOPLE
-        # The map quotes docstrings, which are checked where they stand.
-        for number, line in enumerate(
-            text_of(path).split(reference["MAP_BEGINS"])[0].splitlines(), 1
-        )
-        for found in UNUSUAL.finditer(line)
-    ]
-    assert offenders == []
 
 
 def test_the_files_that_own_data_shows_can_be_read(engine: Engine, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ ALIAS = "champion"
 
 
 def arguments() -> tuple[str, str]:
-    """Run id and the reason to overrule the gate (empty: none), from the command line."""
+    """Parse the run id and the reason to overrule the gate (empty if there is none)."""
     parser = argparse.ArgumentParser(prog="make promote")
     parser.add_argument("--run", default="")
     parser.add_argument("--force")

@@ -113,7 +113,7 @@ def _dirty() -> str:
 
 
 def git(*arguments: str) -> str:
-    """Output of a git command; empty if it fails, or if there is no git or no repository."""
+    """Run git and return its output; empty if it fails, or without git or a repository."""
     try:
         done = subprocess.run(  # noqa: S603 - fixed words
             ["git", *arguments],  # noqa: S607

@@ -141,7 +141,7 @@ def _polars_sums(task: Task, features: Any) -> Sums:
 
 
 def polars_tuned(task: Task) -> Sums:
-    """Do the same with its costs in mind: numbers for names, sorted, windows in one plan."""
+    """Do the same, tuned: ids as integers, rows sorted, all windows in one plan."""
     import polars as pl
 
     event, day = pl.col("event_at"), (pl.col("event_at") // DAY).cast(pl.Int32)

@@ -115,7 +115,7 @@ def events(params: Params, *, full: bool) -> list[Row]:
 
 
 def windows(params: Params, *, full: bool) -> list[Row]:
-    """Measure ours with 4 and with 12 windows, in turns."""
+    """Measure our implementation with 4 and with 12 windows, alternately."""
     of = world(CUSTOMERS if full else CUSTOMERS // 10, WEEKS, params)
     runs: dict[int, list[Row]] = {len(WINDOWS): [], len(MORE_WINDOWS): []}
     for _ in range(3):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data.asof import NEVER, NOTHING, AsOf, Parts, last_before, packed, stretches, taken
 
-# Microseconds of many customers, and instants at the ends of what there is.
+# Microseconds of many customers, and instants at both ends of the range.
 instants = st.one_of(st.integers(-3, 3), st.sampled_from([NOTHING, NEVER, 10**15, -(10**15)]))
 groups = st.integers(-1, 3)
 rows = st.lists(st.tuples(groups, instants), max_size=12)
@@ -44,14 +44,14 @@ def test_the_last_marked_row_seen_in_the_order_of_events(
     columns = [
         numbers(part) for r in (table, cells) for part in ([g for g, _ in r], [t for _, t in r])
     ]
-    found = AsOf.of(*columns).last(marked)
+    last_rows = AsOf.of(*columns).last(marked)
     for cell, (group, instant) in enumerate(cells):
         seen = [
             row
             for row, (owner, seen_from) in enumerate(table)
             if owner == group and seen_from <= instant and marked[row]
         ]
-        assert found[cell] == max(seen, default=-1)
+        assert last_rows[cell] == max(seen, default=-1)
 
 
 @given(rows, rows)
@@ -60,10 +60,10 @@ def test_the_last_row_at_or_before_an_instant(table: Any, cells: Any) -> None:
     columns = [
         numbers(part) for r in (table, cells) for part in ([g for g, _ in r], [t for _, t in r])
     ]
-    found = last_before(*columns)
+    last_rows = last_before(*columns)
     for cell, (group, instant) in enumerate(cells):
         before = [row for row, pair in enumerate(table) if pair[0] == group and pair[1] <= instant]
-        assert found[cell] == max(before, default=-1)
+        assert last_rows[cell] == max(before, default=-1)
 
 
 def test_stretches_begin_with_what_is_newly_seen_and_end_with_the_next() -> None:
@@ -72,7 +72,7 @@ def test_stretches_begin_with_what_is_newly_seen_and_end_with_the_next() -> None
 
 
 @pytest.mark.parametrize("empty", [NOTHING, 0])
-def test_what_is_not_there_is_empty(empty: int) -> None:
+def test_missing_rows_have_the_empty_value(empty: int) -> None:
     assert taken(numbers([7, 8]), numbers([1, -1]), empty).tolist() == [8, empty]
     assert taken(numbers([]), numbers([-1]), empty).tolist() == [empty]
 

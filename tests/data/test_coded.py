@@ -26,15 +26,15 @@ def test_causes_of_spells_are_positions_in_the_order_of_outcomes() -> None:
 @pytest.mark.parametrize(
     "codes", [[1, UNKNOWN, 0, 2, UNKNOWN], [UNKNOWN, 2, UNKNOWN], [UNKNOWN] * 3, [], [2, 0] * 1500]
 )
-def test_codes_survive_parquet_whatever_stands_in_it(codes: list[int], tmp_path: Path) -> None:
+def test_codes_survive_parquet_with_any_values(codes: list[int], tmp_path: Path) -> None:
     column = coded(np.array(codes, dtype=np.int64), OUTCOMES)
     assert column.to_pylist() == [None if code < 0 else OUTCOMES[code] for code in codes]
     write_table(pa.table({"outcome": column}), tmp_path / "outcomes.parquet", row_group_size=1000)
     stored = pq.read_table(tmp_path / "outcomes.parquet")["outcome"]
     assert stored.type == column.type
-    found = codes_of(stored, OUTCOMES)
-    assert found.dtype == np.int8
-    assert found.tolist() == codes
+    read = codes_of(stored, OUTCOMES)
+    assert read.dtype == np.int8
+    assert read.tolist() == codes
     assert codes_of(stored.filter(stored.is_valid()), OUTCOMES).tolist() == [
         code for code in codes if code >= 0
     ]

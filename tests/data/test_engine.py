@@ -35,20 +35,20 @@ def test_without_pyspark_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("said", "sentence"),
+    ("version", "sentence"),
     [
         (None, "needs Java 17 or newer, but none was found: install one .*17-jre-headless"),
         ('openjdk version "11.0.2"', "needs Java 17 or newer, but Java 11 was found"),
         ('java version "1.8.0_392"', "needs Java 17 or newer, but Java 8 was found"),
     ],
 )
-def test_without_a_java_that_will_do_it_says_which(
-    said: str | None, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_a_suitable_java_the_needed_version_is_named(
+    version: str | None, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "bin").mkdir()
-    if said:
+    if version:
         java = tmp_path / "bin" / "java"
-        java.write_text(f"#!/bin/sh\necho '{said}' >&2\n", encoding="utf-8")
+        java.write_text(f"#!/bin/sh\necho '{version}' >&2\n", encoding="utf-8")
         java.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: ModuleSpec(name, None))

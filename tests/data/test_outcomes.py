@@ -43,7 +43,7 @@ HORIZONS = OutcomeSettings(horizons=(4, 8, 13), undo_days=14, lateness_days=7)
 
 
 def k(weeks: int) -> int:
-    """Number of the cutoff so many weeks after Monday 2024-01-01."""
+    """Number of the cutoff the given number of weeks after Monday 2024-01-01."""
     return CLOCK.cutoff_on(at(weeks).date())
 
 
@@ -88,17 +88,17 @@ class World:
         return {name: column[0].as_py() for name, column in columns.items()}
 
     def outcomes(self, weeks: int, customer: str = "a") -> list[str | None]:
-        found = self.outcome(weeks, customer)
-        return [found[f"outcome_{x}"] or found[f"null_reason_{x}"] for x in ("4w", "8w", "13w")]
+        row = self.outcome(weeks, customer)
+        return [row[f"outcome_{x}"] or row[f"null_reason_{x}"] for x in ("4w", "8w", "13w")]
 
     def later(self, weeks: int, periods: int) -> int | None:
-        """MRR so many periods after a cutoff of customer a."""
+        """MRR of customer a the given number of periods after a cutoff."""
         spans = contract_spans(self.events, CLOCK, self.as_of)
         phase = np.zeros(len(self.names), dtype=np.int64)
         cutoffs = CutoffRange(k(0), self.as_of, 1)
-        found = later_mrr(self.events, spans, cutoffs, phase, periods, CLOCK)
-        mine = found[(found["customer"] == 0) & (found["cutoff"] == k(weeks))]
-        return int(mine["mrr_later"].iloc[0]) if len(mine) else None
+        mrr = later_mrr(self.events, spans, cutoffs, phase, periods, CLOCK)
+        row = mrr[(mrr["customer"] == 0) & (mrr["cutoff"] == k(weeks))]
+        return int(row["mrr_later"].iloc[0]) if len(row) else None
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_the_last_live_subscription_decides(world: Any) -> None:
     assert ("a", 18) in made.eligible()
 
 
-def test_moving_to_another_subscription_is_no_churn(world: Any) -> None:
+def test_moving_to_another_subscription_is_not_churn(world: Any) -> None:
     events = [
         event("activated", 0),
         event("cancelled", 12, cause="voluntary"),
@@ -205,7 +205,7 @@ def test_a_contract_that_ran_out_censors_and_never_counts_as_stayed(world: Any) 
 def test_an_early_churn_does_not_make_an_unfinished_interval_known(world: Any) -> None:
     churned = [event("activated", 0), event("cancelled", 11, cause="voluntary")]
     stayed = [event("activated", 0)]
-    # Follow-up is 3 weeks: of a snapshot at week 10 the 4-week outcome is known at week 17.
+    # Follow-up is 3 weeks: the 4-week outcome of a snapshot at week 10 is known at week 17.
     for weeks, known in ((16, 0), (17, 1), (20, 1), (21, 2), (25, 2), (26, 3)):
         for events, name in ((churned, "voluntary"), (stayed, "stayed")):
             expected = [name] * known + ["not_finished"] * (3 - known)
@@ -245,8 +245,8 @@ def test_snapshots_describe_the_live_subscriptions_as_visible(world: Any) -> Non
     made = world(events, 9)
     spans = contract_spans(made.events, CLOCK, made.as_of)
     cells = snapshot_cells(spans, CutoffRange(k(0), made.as_of, 1), np.array([0]))
-    found = contract_snapshots(made.events, spans, cells, CLOCK).set_index("cutoff")
-    weeks = {week: found.loc[k(week)] for week in range(10)}
+    snapshots = contract_snapshots(made.events, spans, cells, CLOCK).set_index("cutoff")
+    weeks = {week: snapshots.loc[k(week)] for week in range(10)}
     # The late change of plan was followed by the price: it never overwrites the newer MRR.
     assert [int(weeks[w]["mrr"]) for w in range(10)] == [1000] + [6000] * 2 + [6000] + [
         7500
@@ -255,10 +255,10 @@ def test_snapshots_describe_the_live_subscriptions_as_visible(world: Any) -> Non
     assert [bool(weeks[w]["paused"]) for w in (5, 6, 7, 8)] == [False, False, True, True]
     assert weeks[1]["renews_us"] == at(9).timestamp() * 1e6
     assert weeks[8]["renews_us"] == at(52).timestamp() * 1e6
-    assert (found["activated_us"] == int(at(0).timestamp() * 1e6)).all()
+    assert (snapshots["activated_us"] == int(at(0).timestamp() * 1e6)).all()
 
 
-def test_thinning_looks_at_each_customer_once_in_four_and_at_all_at_the_newest() -> None:
+def test_thinning_keeps_one_cutoff_in_four_and_all_customers_at_the_newest() -> None:
     names = np.array([f"c{number}" for number in range(400)], dtype=object)
     phase = thinning_phase(names, 4, "salt")
     assert set(phase) == {0, 1, 2, 3}
@@ -352,9 +352,9 @@ def test_without_contracts_revenue_is_what_was_paid_and_visible(
     log = engine.read(write_logs(tmp_path, {"payments": rows})["payments"])
     weeks = np.array([0, 1, 4, 5, 6, 13, 14, 17])
     cells = (np.zeros(len(weeks), dtype=np.int64), weeks + k(0))
-    found = payment_revenue(log, np.array(["a"], dtype=object), cells, CLOCK, engine)
+    revenue = payment_revenue(log, np.array(["a"], dtype=object), cells, CLOCK, engine)
     sums = np.array([0, 1200, 1260, 1260, 1860, 1860, 660, 0])
-    assert list(found) == list(np.rint(sums / (13 * 7 / (365.25 / 12))).astype(int))
+    assert list(revenue) == list(np.rint(sums / (13 * 7 / (365.25 / 12))).astype(int))
 
 
 def us(weeks: float) -> int:
@@ -383,14 +383,14 @@ def test_a_log_of_outcomes_that_ends_long_before_the_others_is_refused() -> None
     assert choose_as_of(near, CLOCK, None, "subscriptions", 7) == k(22)
 
 
-def test_who_signs_up_and_cancels_at_the_same_instant_has_left(world: Any) -> None:
+def test_a_customer_who_signs_up_and_cancels_at_the_same_instant_has_left(world: Any) -> None:
     events = [event("activated", 3.5), event("cancelled", 3.5, cause="voluntary")]
     assert world(events, 12).eligible() == set()
     back = [*events, event("reactivated", 3.5)]
     assert world(back, 5).eligible() == {("a", 4), ("a", 5)}
 
 
-def test_a_cancellation_revoked_within_a_trial_activates_nobody(world: Any) -> None:
+def test_a_cancellation_revoked_within_a_trial_does_not_activate(world: Any) -> None:
     events = [
         event("trial_started", 1),
         event("cancel_scheduled", 1.2),
@@ -414,7 +414,7 @@ def test_a_return_after_a_contact_does_not_undo_the_churn(world: Any) -> None:
     assert afterwards.outcomes(10)[0] == "stayed"
 
 
-def test_terms_that_are_over_and_amounts_of_what_ended_describe_nobody(world: Any) -> None:
+def test_expired_terms_and_amounts_of_ended_subscriptions_are_ignored(world: Any) -> None:
     events = [
         event("activated", 0, mrr=900, renews_at=at(2)),
         event("cancelled", 3.2, mrr=0),
@@ -423,20 +423,22 @@ def test_terms_that_are_over_and_amounts_of_what_ended_describe_nobody(world: An
     made = world(events, 6)
     spans = contract_spans(made.events, CLOCK, made.as_of)
     cells = snapshot_cells(spans, CutoffRange(k(0), made.as_of, 1), np.array([0]))
-    found = contract_snapshots(made.events, spans, cells, CLOCK).set_index("cutoff")
-    assert found.loc[k(1), "renews_us"] == us(2)
-    assert found.loc[k(2), "renews_us"] == us(2)  # what is planned for the cutoff lies ahead of it
-    assert pd.isna(found.loc[k(3), "renews_us"])
-    assert found.loc[k(6), "mrr"] == 900
+    snapshots = contract_snapshots(made.events, spans, cells, CLOCK).set_index("cutoff")
+    assert snapshots.loc[k(1), "renews_us"] == us(2)
+    assert snapshots.loc[k(2), "renews_us"] == us(
+        2
+    )  # what is planned for the cutoff lies ahead of it
+    assert pd.isna(snapshots.loc[k(3), "renews_us"])
+    assert snapshots.loc[k(6), "mrr"] == 900
 
 
-def test_a_log_without_anybody_live_is_no_crash(world: Any) -> None:
+def test_a_log_without_live_customers_does_not_crash(world: Any) -> None:
     made = world([event("trial_started", 1), event("renewed", 2)], 6)
     assert made.eligible() == set()
     assert len(contract_spells(made.events, 0).customer) == 0
 
 
-def test_rows_of_no_use_are_silence(tmp_path: Path, engine: Engine) -> None:
+def test_rows_with_count_0_are_silence(tmp_path: Path, engine: Engine) -> None:
     row = {"customer_id": "a", "feature": "login"}
     rows = [row | {"count": 1, "event_at": at(0.5)}, row | {"count": 0, "event_at": at(1.5)}]
     log = engine.read(write_logs(tmp_path, {"usage": rows})["usage"])
@@ -459,6 +461,6 @@ def test_later_mrr_is_that_of_all_subscriptions_live_at_the_end_of_the_horizon(w
     assert made.later(5, 4) == 1300
     assert made.later(5, 6) == 1100
     assert made.later(5, 13) == made.later(0, 13) == 800
-    # Who has left pays nothing later, and so has no later MRR; nor has a time after the log.
+    # A customer who has left has no later MRR, and there is none after the end of the log.
     assert made.later(10, 13) is None
     assert made.later(20, 13) is None

@@ -186,10 +186,10 @@ def test_of_equal_rows_one_is_kept(tmp_path: Path, engine: Engine) -> None:
     assert report["usage"]["rules"] == {"duplicate_event_id": 2}
 
 
-def test_a_mended_row_stands_from_its_own_arrival(tmp_path: Path, engine: Engine) -> None:
+def test_a_fixed_row_counts_from_its_own_arrival(tmp_path: Path, engine: Engine) -> None:
     broken = ROWS["usage"] | {"count": -1}
-    mended, again = (ROWS["usage"] | {"available_at": START + i * DAY} for i in (2, 3))
-    run(tmp_path, engine, {"usage": [broken, again, mended]})
+    fixed, again = (ROWS["usage"] | {"available_at": START + i * DAY} for i in (2, 3))
+    run(tmp_path, engine, {"usage": [broken, again, fixed]})
     assert [r["available_at"] for r in rows_of(tmp_path, "clean", "usage")] == [START + 2 * DAY]
     assert rule_counts(tmp_path, "usage") == {"count_below_0": 1, "duplicate_event_id": 1}
 
@@ -204,7 +204,7 @@ def test_of_copies_of_a_customer_the_first_signed_up_is_kept(
     assert report["usage"]["clean"] == 1
 
 
-def test_rows_of_a_quarantined_customer_are_of_an_unknown_one(
+def test_rows_of_a_quarantined_customer_count_as_those_of_an_unknown_one(
     tmp_path: Path, engine: Engine
 ) -> None:
     nameless = {"customer_id": "c2", "signed_up_at": None}
@@ -229,7 +229,7 @@ def test_clean_rows_are_sorted_and_in_the_schema(tmp_path: Path, engine: Engine)
         assert quarantined.types == [*clean.types, pa.string()]
 
 
-def test_report_tells_the_time_that_a_log_covers(tmp_path: Path, engine: Engine) -> None:
+def test_the_report_gives_the_time_that_a_log_covers(tmp_path: Path, engine: Engine) -> None:
     last = ROWS["usage"] | {"event_id": "e2", "available_at": START + 7 * DAY}
     broken = ROWS["usage"] | {"event_id": "e3", "available_at": START + 30 * DAY}
     report = run(tmp_path, engine, {"usage": [ROWS["usage"], last, broken]})
@@ -291,13 +291,13 @@ def first_broken_rule(row: dict[str, Any]) -> str | None:
 
 def in_plain_python(rows: Iterable[dict[str, Any]]) -> Counter[tuple[str, str | None]]:
     """Count (event_id, rule): the stage in a few slow lines."""
-    found: Counter[tuple[str, str | None]] = Counter()
+    counts: Counter[tuple[str, str | None]] = Counter()
     for row in sorted(rows, key=lambda row: row["available_at"]):
         rule = first_broken_rule(row)
-        if rule is None and found[row["event_id"], None]:
+        if rule is None and counts[row["event_id"], None]:
             rule = "duplicate_event_id"
-        found[row["event_id"], rule] += 1
-    return found
+        counts[row["event_id"], rule] += 1
+    return counts
 
 
 @settings(max_examples=settings.default.max_examples // 5)
@@ -309,8 +309,8 @@ def test_the_stage_agrees_with_plain_python(engine: Engine, rows: list[dict[str,
         folder = Path(name)
         report = run(folder, engine, {"customers": TWO_CUSTOMERS, "usage": rows})
         clean, broken = (rows_of(folder, part, "usage") for part in ("clean", "quarantine"))
-    found = Counter((row["event_id"], row.get("rule")) for row in clean + broken)
-    assert found == +in_plain_python(rows)
+    counts = Counter((row["event_id"], row.get("rule")) for row in clean + broken)
+    assert counts == +in_plain_python(rows)
     assert report["usage"]["rows"] == len(rows) == len(clean) + len(broken)
     assert report["usage"]["clean"] == len(clean)
 
@@ -348,7 +348,7 @@ def test_later_rows_do_not_change_what_was_clean_before(
     assert visible(one_future) == visible(other_future)
 
 
-def test_too_many_broken_rows_stop_the_run_and_can_be_looked_at(
+def test_too_many_broken_rows_stop_the_run_and_can_be_inspected(
     tmp_path: Path, engine: Engine
 ) -> None:
     run(tmp_path, engine, {})
@@ -386,7 +386,7 @@ def test_a_table_without_a_clean_row_stops_the_run(tmp_path: Path, engine: Engin
         run(tmp_path, engine, {"usage": [ROWS["usage"] | {"count": -1}]})
 
 
-def test_a_limit_for_no_rule_is_refused(tmp_path: Path, engine: Engine) -> None:
+def test_a_limit_for_an_unknown_rule_is_refused(tmp_path: Path, engine: Engine) -> None:
     typo = QualitySettings(share_limits={"usage.unknwon_customer": 0.5})
     with pytest.raises(BadInputError, match=r"share_limits has no rule 'usage\.unknwon_customer'"):
         run(tmp_path, engine, {}, typo)
@@ -455,19 +455,19 @@ def test_threads_change_no_byte(tmp_path: Path) -> None:
     customers = [CUSTOMER | {"customer_id": f"c{i}"} for i in range(100)]
     write_raw(tmp_path / "raw", {"customers": customers})
     write_table(pa.concat_tables([usage, usage.slice(0, 1000)]), tmp_path / "raw" / "usage.parquet")
-    found = []
+    contents = []
     for threads in (1, 2):
         out = tmp_path / str(threads)
         with open_engine(threads=threads) as engine:
             validate(tmp_path / "raw", out / "clean", out / "quarantine", engine, Clock(), LENIENT)
-        found.append({p.relative_to(out): p.read_bytes() for p in sorted(out.rglob("*.*"))})
-    assert found[0] == found[1]
-    assert len(found[0]) == 6
+        contents.append({p.relative_to(out): p.read_bytes() for p in sorted(out.rglob("*.*"))})
+    assert contents[0] == contents[1]
+    assert len(contents[0]) == 6
 
 
 @pytest.fixture
 def ravenstack() -> Path:
-    """Folder of the RavenStack export, which is wrong on purpose or by accident."""
+    """Folder of the RavenStack export, whose rows are impossible."""
     beside = Path(__file__).resolve().parents[3] / "shared" / "data"
     folder = Path(os.environ.get("CHURN_RISK_SHARED_DATA", beside)) / "ravenstack"
     if not folder.is_dir():

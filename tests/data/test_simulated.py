@@ -88,7 +88,7 @@ def small(build: Callable[..., World]) -> World:
 
 @pytest.fixture(scope="session")
 def large(build: Callable[..., World]) -> World:
-    """A world in which nobody acts, for which the truth is the truth."""
+    """A world without contacts, in which the risks hold as they are."""
     quiet = Switches(interventions=False)
     return build(WorldSettings(seed=5, customers=12_000, weeks=100, start=START, switches=quiet))
 
@@ -101,7 +101,7 @@ def departures(world: World) -> pd.DataFrame:
     """When each customer first left for good, and why; plain Python, straight from the rule."""
     log = world.log("subscriptions").sort_values(["customer_id", "event_at"], kind="stable")
     log = log[log["subscription_id"].str.endswith("-1")]
-    found: list[tuple[str, pd.Timestamp, str]] = []
+    departed: list[tuple[str, pd.Timestamp, str]] = []
     for customer, events in log.groupby("customer_id", sort=False):
         left: tuple[str, pd.Timestamp, str] | None = None
         for kind, at, cause in zip(
@@ -111,15 +111,15 @@ def departures(world: World) -> pd.DataFrame:
                 left = (str(customer), at, "voluntary" if kind == "cancel_scheduled" else cause)
             elif kind in {"cancel_revoked", "reactivated"} and left is not None:
                 if at - left[1] > UNDO:
-                    found.append(left)
+                    departed.append(left)
                 left = None
         if left is not None:
-            found.append(left)
-    return pd.DataFrame(found, columns=["customer_id", "left_at", "left_by"])
+            departed.append(left)
+    return pd.DataFrame(departed, columns=["customer_id", "left_at", "left_by"])
 
 
 def outcomes(world: World, weeks: int) -> pd.DataFrame:
-    """Truth beside what happened within so many weeks, where that is known."""
+    """Join truth with what happened within ``weeks`` weeks, where that is known."""
     truth = world.table("truth")
     horizon = weeks * WEEK
     known = truth[truth["cutoff"] <= truth["cutoff"].max() - horizon - 2 * WEEK]
@@ -311,9 +311,9 @@ def monthly(world: World, cause: str) -> tuple[float, float]:
 
 def test_monthly_churn_is_near_its_setting(large: World) -> None:
     for cause, rate in (("voluntary", 0.03), ("involuntary", 0.01)):
-        found, error = monthly(large, cause)
+        measured, error = monthly(large, cause)
         # A tenth of the rate for seeds and lengths of history, besides chance.
-        assert abs(found - rate) < 4 * error + 0.1 * rate
+        assert abs(measured - rate) < 4 * error + 0.1 * rate
 
 
 @pytest.mark.parametrize(("voluntary", "involuntary"), [(0.015, 0.005), (0.05, 0.02)])
@@ -323,8 +323,8 @@ def test_monthly_churn_can_be_set(
     rates = {"voluntary": voluntary, "involuntary": involuntary}
     world = build(replace(SMALL, weeks=70, **{f"{k}_per_month": v for k, v in rates.items()}))
     for cause, rate in rates.items():
-        found, error = monthly(world, cause)
-        assert abs(found - rate) < 4 * error + 0.2 * rate
+        measured, error = monthly(world, cause)
+        assert abs(measured - rate) < 4 * error + 0.2 * rate
 
 
 def test_no_churn_when_the_rates_are_zero(build: Callable[..., World]) -> None:
@@ -336,52 +336,52 @@ def test_no_churn_when_the_rates_are_zero(build: Callable[..., World]) -> None:
 
 
 def test_voluntary_churn_is_neither_a_toy_nor_noise(large: World) -> None:
-    told = outcomes(large, 4)
-    assert 0.78 < roc_auc_score(told["voluntary"], told["risk_voluntary_4w"]) < 0.86
-    inside = told["in_dunning"]
-    for part in (told[inside], told[~inside]):
+    truth = outcomes(large, 4)
+    assert 0.78 < roc_auc_score(truth["voluntary"], truth["risk_voluntary_4w"]) < 0.86
+    inside = truth["in_dunning"]
+    for part in (truth[inside], truth[~inside]):
         assert roc_auc_score(part["involuntary"], part["risk_involuntary_4w"]) > 0.7
-    assert told.loc[inside, "involuntary"].mean() > 20 * told.loc[~inside, "involuntary"].mean()
+    assert truth.loc[inside, "involuntary"].mean() > 20 * truth.loc[~inside, "involuntary"].mean()
 
 
 @pytest.mark.parametrize("weeks", [4, 8, 13])
 @pytest.mark.parametrize("cause", CAUSES)
 def test_the_oracle_is_calibrated(large: World, cause: str, weeks: int) -> None:
-    told = outcomes(large, weeks)
-    risk = told[f"risk_{cause}_{weeks}w"].clip(1e-9, 1 - 1e-9)
-    assert told[cause].sum() > 500
-    assert abs(excess(told[cause] - risk, told["customer_id"])) < 3.5
+    truth = outcomes(large, weeks)
+    risk = truth[f"risk_{cause}_{weeks}w"].clip(1e-9, 1 - 1e-9)
+    assert truth[cause].sum() > 500
+    assert abs(excess(truth[cause] - risk, truth["customer_id"])) < 3.5
     # The slope's score: zero in the mean where risk is calibrated in the log-odds.
     log_odds = np.log(risk / (1 - risk))
-    score = (told[cause] - risk) * (log_odds - log_odds.mean())
-    assert abs(excess(score, told["customer_id"])) < 3.5
-    slope = LogisticRegression(C=1e9).fit(log_odds.to_frame(), told[cause]).coef_[0, 0]
+    score = (truth[cause] - risk) * (log_odds - log_odds.mean())
+    assert abs(excess(score, truth["customer_id"])) < 3.5
+    slope = LogisticRegression(C=1e9).fit(log_odds.to_frame(), truth[cause]).coef_[0, 0]
     assert 0.9 < slope < 1.1
 
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_no_model_beats_the_oracle_beyond_chance(large: World, cause: str) -> None:
-    told = outcomes(large, 8)
-    risk = told[f"risk_{cause}_8w"].clip(1e-9, 1 - 1e-9)
+    truth = outcomes(large, 8)
+    risk = truth[f"risk_{cause}_8w"].clip(1e-9, 1 - 1e-9)
     other = CAUSES[1 - CAUSES.index(cause)]
     seen = np.column_stack(
         [
-            np.log(risk / (1 - risk)), told["satisfaction"], told["in_dunning"],
-            told[f"risk_{other}_8w"], told["effect_8w"], told["satisfaction"] ** 2,
+            np.log(risk / (1 - risk)), truth["satisfaction"], truth["in_dunning"],
+            truth[f"risk_{other}_8w"], truth["effect_8w"], truth["satisfaction"] ** 2,
         ]
     )  # fmt: skip
-    half = told["customer_id"].str[-1].isin(list("02468"))
-    fitted = LogisticRegression(max_iter=1000).fit(seen[half], told.loc[half, cause])
-    rival = pd.Series(fitted.predict_proba(seen[~half])[:, 1], index=told.index[~half])
-    y, oracle = told.loc[~half, cause], risk[~half]
+    half = truth["customer_id"].str[-1].isin(list("02468"))
+    fitted = LogisticRegression(max_iter=1000).fit(seen[half], truth.loc[half, cause])
+    rival = pd.Series(fitted.predict_proba(seen[~half])[:, 1], index=truth.index[~half])
+    y, oracle = truth.loc[~half, cause], risk[~half]
 
     def loss(chance: pd.Series) -> pd.Series:
         return -(y * np.log(chance) + (1 - y) * np.log(1 - chance))
 
-    assert excess(loss(oracle) - loss(rival), told.loc[~half, "customer_id"]) < 3.0
-    # The test can tell: a constant is beaten by far.
+    assert excess(loss(oracle) - loss(rival), truth.loc[~half, "customer_id"]) < 3.0
+    # The test has power: a constant is beaten by far.
     constant = pd.Series(y.mean(), index=y.index)
-    assert excess(loss(constant) - loss(oracle), told.loc[~half, "customer_id"]) > 5.0
+    assert excess(loss(constant) - loss(oracle), truth.loc[~half, "customer_id"]) > 5.0
 
 
 def test_risks_rise_with_the_horizon_and_leave_room_to_stay(small: World) -> None:
@@ -455,13 +455,13 @@ def test_the_timetable_meets_each_invoice_once(
         day += MONTH if day >= switch else term
         days.add(day + days_later)
     timetable = _timetable(start, term, switch)
-    found = set()
+    charged = set()
     for week in range(last // 7):
         due, meets = timetable.due_in_week(week, days_later)
         if meets[0]:
             assert (due[0] + days_later) // 7 == week
-            found.add(int(due[0]) + days_later)
-    assert found == {day for day in days if day < last // 7 * 7}
+            charged.add(int(due[0]) + days_later)
+    assert charged == {day for day in days if day < last // 7 * 7}
     assert timetable.next_term_day(start)[0] == start + term
 
 
@@ -502,7 +502,7 @@ def codes(*names: str) -> Callable[[World], float]:
 
 
 def weekend(world: World) -> float:
-    """Use on a day of the weekend as a share of a working day's, minus one, turned around."""
+    """One minus the use on a day of the weekend as a share of that on a working day."""
     day = world.log("usage")["event_at"].dt.day_of_week
     return 1.0 - (day >= 5).sum() / 2 / ((day < 5).sum() / 5)
 
@@ -530,7 +530,7 @@ def by_satisfaction(world: World, *features: str) -> float:
 
 
 def early_use(world: World) -> float:
-    """How much the use in the second week of a subscription lacks of that in the tenth to 13th."""
+    """How far use in the second week of a subscription is below that in the tenth to 13th."""
     usage, log = world.log("usage"), world.log("subscriptions")
     start = log[log["kind"] == "activated"].groupby("customer_id")["event_at"].min()
     age = (usage["event_at"] - usage["customer_id"].map(start)).dt.days
@@ -541,7 +541,7 @@ def early_use(world: World) -> float:
 
 
 def sudden_falls(world: World) -> float:
-    """Falls within a week that neither noise nor price nor competitor can bring about."""
+    """Falls within a week that neither noise nor price nor a competitor can cause."""
     change = world.table("truth").groupby("customer_id")[["satisfaction", "cutoff"]].diff()
     return float(((change["satisfaction"] < -1.4) & (change["cutoff"] == WEEK)).sum())
 
@@ -742,7 +742,7 @@ def test_unsuited_clocks_and_horizons_are_refused(
 
 @pytest.mark.parametrize("weeks", [1, 3, 4, 5, 156])
 @pytest.mark.parametrize("customers", [2, 7, 1000])
-def test_as_many_sign_up_as_promised(customers: int, weeks: int) -> None:
+def test_the_number_of_sign_ups_is_that_of_the_settings(customers: int, weeks: int) -> None:
     setting = replace(SMALL, customers=customers, weeks=weeks)
     arrivals = arrival_weeks(setting, np.arange(setting.signed_up + 5))
     assert (np.diff(arrivals) >= 0).all()

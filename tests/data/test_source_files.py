@@ -201,7 +201,7 @@ def test_whole_numbers_are_taken_exactly(
         pa.array([dt.date(2024, 1, 1)]),
     ],
 )
-def test_what_is_no_whole_number_is_refused(
+def test_values_that_are_not_whole_numbers_are_refused(
     tmp_path: Path, engine: Engine, values: pa.Array
 ) -> None:
     with pytest.raises(BadInputError, match=r"Column count of .* is not a whole number in 1 of 1"):
@@ -294,7 +294,7 @@ def without_ids(rows: list[str]) -> str:
     return "customer_id,event_at,feature,count\n" + "".join(f"{row}\n" for row in rows)
 
 
-def test_derived_ids_depend_on_the_row_and_its_equals_alone(tmp_path: Path, engine: Engine) -> None:
+def test_derived_ids_depend_on_the_row_and_its_copies_alone(tmp_path: Path, engine: Engine) -> None:
     early = ["c1,2024-02-01T10:00Z,login,1"] * 2 + ["c2,2024-02-01T10:00Z,login,1"]
     late = ["c1,2024-02-01T10:00:01Z,login,1", "c1,2024-02-05T10:00Z,export,1"]
     alone = read(tmp_path / "1", engine, {"usage.csv": without_ids(early)})["usage"]
@@ -321,11 +321,11 @@ def test_derived_ids_are_unique_and_lose_no_row(
     with tempfile.TemporaryDirectory() as name:
         raw = read(Path(name), engine, {"usage.csv": without_ids(lines)})["usage"]
     assert len({row["event_id"] for row in raw}) == len(rows)
-    found = Counter(
+    counted = Counter(
         (row["customer_id"], row["event_at"].day - 1, row["feature"] or "", row["count"])
         for row in raw
     )
-    assert found == Counter(rows)
+    assert counted == Counter(rows)
 
 
 def test_another_currency_is_refused(tmp_path: Path, engine: Engine) -> None:
@@ -416,10 +416,10 @@ def test_threads_change_no_byte(tmp_path: Path) -> None:
     source.mkdir()
     (source / "customers.csv").write_text(CUSTOMERS)
     pa.csv.write_csv(pa.Table.from_pandas(frame), source / "usage.csv")
-    found = []
+    contents = []
     for threads in (1, 2):
         target = tmp_path / str(threads)
         with open_engine(threads=threads) as engine:
             read_files(source, target, {}, "minor", "EUR", engine)
-        found.append((target / "usage.parquet").read_bytes())
-    assert found[0] == found[1]
+        contents.append((target / "usage.parquet").read_bytes())
+    assert contents[0] == contents[1]

@@ -1,4 +1,4 @@
-"""The source `oulad`: a small hand-made course, and the real data where it is at hand."""
+"""The source `oulad`: a small hand-made course, and the real data if they are available."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_assessments_are_invoices(raw: dict[str, list[dict[str, Any]]]) -> None:
             (row["kind"], row["event_at"], row["amount"])
         )
     # On the day itself is in time; late is failed, then succeeded; a computer-marked assessment is
-    # due a week after its date; who is gone on the day owes nothing, but what was paid was paid.
+    # due a week after its date; a student who has left owes nothing more, what was paid stays paid.
     assert sorted(invoices["1/100"]) == [("due", day(10), 1250), ("succeeded", day(10), 1250)]
     assert sorted(invoices["1/101"]) == [
         ("due", day(30), 2000),
@@ -238,7 +238,7 @@ def test_the_real_data_pass_the_quality_stage(tmp_path: Path, engine: Engine, ou
         Clock(),
         QualitySettings(),
     )
-    # The one enrolment without a registration date, with what hangs on it.
+    # The one enrolment without a registration date, with the rows that depend on it.
     assert {name: part["rules"] for name, part in report.items()} == {
         "customers": {"missing_signed_up_at": 1},
         "subscriptions": {"unknown_customer": 2},

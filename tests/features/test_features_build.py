@@ -97,7 +97,7 @@ def honest(world: dict[str, pa.Table], tmp_path_factory: pytest.TempPathFactory)
     return build_in(tmp_path_factory.mktemp("honest") / "run", world)
 
 
-def test_every_feature_that_can_be_missing_says_what_is_missing(honest: pa.Table) -> None:
+def test_every_feature_that_can_be_missing_has_a_sentence_for_it(honest: pa.Table) -> None:
     for feature in catalog(SETTINGS.windows, SETTINGS.core_features, MEASURES):
         if np.isnan(honest[feature.name].to_numpy()).any():
             assert feature.missing != Feature.missing, feature.name
@@ -108,7 +108,7 @@ def test_features_are_finite_or_missing(honest: pa.Table) -> None:
         assert not np.isinf(honest[name].to_numpy()).any(), name
 
 
-def test_one_thread_or_two_blocks_of_any_size_order_of_rows_same_bytes(
+def test_bytes_depend_on_neither_threads_nor_blocks_nor_order_of_rows(
     world: dict[str, pa.Table], tmp_path: Path
 ) -> None:
     build_in(tmp_path / "two", world, threads=2)
@@ -191,7 +191,7 @@ def test_a_cutoff_more_or_less_changes_no_other_snapshot(
 
 
 @pytest.mark.parametrize("absent", list(MEASURES))
-def test_features_of_an_absent_log_are_absent_and_it_is_said(
+def test_features_of_an_absent_log_are_absent_and_the_log_is_named(
     absent: str, world: dict[str, pa.Table], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rest = {name: table for name, table in world.items() if name != absent}
@@ -258,5 +258,5 @@ def test_the_catalog_file_reads_back_with_what_the_data_say(
 
 
 @pytest.mark.parametrize("type_", [pa.int8(), pa.int64()])
-def test_integers_without_a_value_are_nothing(type_: Any) -> None:
+def test_integers_without_a_value_become_the_empty_value(type_: Any) -> None:
     assert integers(pa.chunked_array([[1, None]], type_)).tolist() == [1, NOTHING]

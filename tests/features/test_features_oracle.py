@@ -65,9 +65,9 @@ def test_edges_of_windows_and_of_visibility(
     assert row["uses_2w"] == row["active_days_2w"] == int(counts)
 
 
-def test_the_oracle_itself_is_stated_on_known_ground() -> None:
+def test_the_oracle_equals_values_counted_by_hand() -> None:
     world = complete({"usage": [use(CUTOFFS[1], late=0 * DAY, count=3, duration_s=60)]})
     world |= {"tickets": [], "payments": []}
-    found = windowed(world, "a", CUTOFFS[1], 1)
-    assert (found["uses_1w"], found["active_days_1w"], found["minutes_1w"]) == (3, 1, 1.0)
+    values = windowed(world, "a", CUTOFFS[1], 1)
+    assert (values["uses_1w"], values["active_days_1w"], values["minutes_1w"]) == (3, 1, 1.0)
     assert windowed(world, "a", CUTOFFS[2], 1)["uses_1w"] == 0

@@ -1,4 +1,4 @@
-"""The rule that everything hangs on: nothing that came later changes a snapshot's features.
+"""The rule that everything depends on: no later row changes the features of a snapshot.
 
 From the raw rows through the quality stage to the feature table: for every table, rows that became
 available after a cutoff are corrupted, added and deleted; the snapshots and the features up to that
@@ -50,7 +50,7 @@ def test_the_logs_of_this_test_move_every_feature(untouched: Any) -> None:
     assert not constant, ", ".join(constant)
 
 
-# Of all tables at once, but that some log must reach the newest cutoff.
+# All tables at once, except that some log must reach the newest cutoff.
 MOST = [name for name in TABLES if name != "subscriptions"]
 
 
@@ -63,7 +63,7 @@ def test_rows_that_came_later_change_no_feature_and_no_snapshot(
     how: str, names: Iterable[str], world: Any, untouched: Any, engine: Engine, tmp_path: Path
 ) -> None:
     if leaks(how, names, world, untouched, engine, tmp_path / "together"):
-        # Which of the tables it is.
+        # One table at a time.
         alone = {
             name: leaks(how, [name], world, untouched, engine, tmp_path / name) for name in names
         }
@@ -126,5 +126,5 @@ def test_planted_leaks_are_caught(
     monkeypatch.setattr(engagement.FAMILY, "declarations", declared)
     snapshots, honest = run(world, tmp_path / "honest", engine)
     untouched = until(snapshots, CUTOFF), until(honest, CUTOFF)
-    found = leaks("delete", ["usage"], world, untouched, engine, tmp_path / "changed")
-    assert set(found) == {"uses_whenever_known", "uses_of_the_next_period"}
+    leaking = leaks("delete", ["usage"], world, untouched, engine, tmp_path / "changed")
+    assert set(leaking) == {"uses_whenever_known", "uses_of_the_next_period"}

@@ -74,11 +74,11 @@ def test_periods_are_those_of_the_clock_to_the_microsecond(
     instants = np.concatenate([instants, edges - 1, edges, edges + 1])
     table = ibis.memtable({"us": instants})
     columns = {"period": clock.period_column(table.us), "day": clock.day_column(table.us)}
-    found = engine.to_arrow(table.select(**columns))
+    rows = engine.to_arrow(table.select(**columns))
     periods, daily = clock.period_of(instants), Clock(clock.anchor_weekday, 1)
-    assert np.array_equal(found["period"].to_numpy(), periods)
+    assert np.array_equal(rows["period"].to_numpy(), periods)
     into_period = daily.period_of(instants) - daily.period_of(clock.cutoff_us(periods - 1)) - 1
-    assert np.array_equal(found["day"].to_numpy(), periods * clock.period_days + into_period)
+    assert np.array_equal(rows["day"].to_numpy(), periods * clock.period_days + into_period)
 
 
 @pytest.mark.parametrize("name", list(MEASURES))
@@ -90,11 +90,11 @@ def test_every_measure_is_a_64_bit_integer_without_nulls(name: str, engine: Engi
     if name in EVENTS:
         expressions.append(event_table(name, table, engine, Clock()))
     for expression in expressions:
-        found = engine.to_arrow(expression)
-        for field in found.schema:
+        rows = engine.to_arrow(expression)
+        for field in rows.schema:
             if field.name not in ("customer_id", "event_id", "entity"):
                 assert field.type == pa.int64(), field
-            assert found[field.name].null_count == 0, field
+            assert rows[field.name].null_count == 0, field
 
 
 def test_sums_are_stored_as_integers_beyond_float_precision(engine: Engine, tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ def test_sums_are_stored_as_integers_beyond_float_precision(engine: Engine, tmp_
     table = ibis.memtable(log("usage", {"count": big}, {"count": 1}))
     reduced = period_table("usage", table, engine, Clock(), Manifest())
     engine.write(reduced, tmp_path / "u", ["uses"])
-    found = engine.to_arrow(engine.read(tmp_path / "u"))
-    assert found["uses"].to_pylist() == [big + 1]
+    stored = engine.to_arrow(engine.read(tmp_path / "u"))
+    assert stored["uses"].to_pylist() == [big + 1]
 
 
 def test_a_row_is_placed_by_its_event_and_seen_from_its_availability(engine: Engine) -> None:
@@ -116,8 +116,8 @@ def test_a_row_is_placed_by_its_event_and_seen_from_its_availability(engine: Eng
         {"event_at": NEW_YEAR + MICROSECOND, "available_at": NEW_YEAR + 3 * DAY, "count": 8},
     )
     k = Clock().cutoff_on(NEW_YEAR.date())
-    found = [(r["event_period"], r["visible_period"], r["uses"]) for r in rows]
-    assert found == [(k, k, 1), (k, k + 1, 4), (k + 1, k + 1, 10)]
+    placed = [(r["event_period"], r["visible_period"], r["uses"]) for r in rows]
+    assert placed == [(k, k, 1), (k, k + 1, 4), (k + 1, k + 1, 10)]
 
 
 def test_days_are_bits_counted_from_the_period_start(engine: Engine) -> None:
@@ -144,22 +144,22 @@ def test_categories_come_in_order_of_first_availability_ties_by_name(engine: Eng
 
 def test_categories_beyond_the_bits_share_the_last_one(engine: Engine) -> None:
     rows = [{"feature": f"f{i:03}", "available_at": NEW_YEAR + i * MICROSECOND} for i in range(70)]
-    found = seen_in_order(log("usage", *rows), engine)
-    assert found == tuple(f"f{i:03}" for i in range(OTHER_BIT))
-    table = measured(engine, "usage", *rows, manifest=Manifest(found))
+    order = seen_in_order(log("usage", *rows), engine)
+    assert order == tuple(f"f{i:03}" for i in range(OTHER_BIT))
+    table = measured(engine, "usage", *rows, manifest=Manifest(order))
     mask = np.bitwise_or.reduce([row["features"] for row in table])
     assert mask == (1 << 63) - 1  # 62 of their own and one for the eight others
     # A category that appears later renumbers none of the earlier ones.
     later = [*rows, {"feature": "aaa", "available_at": NEW_YEAR + DAY}]
-    assert seen_in_order(log("usage", *later), engine) == found
+    assert seen_in_order(log("usage", *later), engine) == order
 
 
 def test_concentration_and_core_columns_follow_the_manifest(engine: Engine) -> None:
     manifest = Manifest(("login", "report"), ("report",))
     rows = ({"count": 3}, {"feature": "report", "count": 5}, {"feature": "new", "count": 7})
-    (found,) = measured(engine, "usage", *rows, manifest=manifest)
-    assert (found["uses_0"], found["uses_1"], found["uses"]) == (3, 5, 15)
-    assert (found["core_uses_0"], found["core"], found["features"]) == (5, 1, 0b11 | 1 << OTHER_BIT)
+    (row,) = measured(engine, "usage", *rows, manifest=manifest)
+    assert (row["uses_0"], row["uses_1"], row["uses"]) == (3, 5, 15)
+    assert (row["core_uses_0"], row["core"], row["features"]) == (5, 1, 0b11 | 1 << OTHER_BIT)
 
 
 def test_a_period_with_more_days_than_a_mask_has_bits_is_refused(engine: Engine) -> None:
@@ -187,7 +187,7 @@ def test_a_failure_belongs_to_exactly_one_decline_family(
     assert row["failed"] == 1
 
 
-def test_no_decline_code_stands_in_two_families() -> None:
+def test_no_decline_code_is_in_two_families() -> None:
     codes = [code for family in DECLINES.values() for code in family]
     assert len(codes) == len(set(codes))
 
@@ -231,7 +231,7 @@ def test_phrases_of_leaving_and_frustration_in_four_languages(
 def test_phrases_stay_in_the_syntax_that_all_engines_share() -> None:
     for pattern in (phrases.LEAVING, phrases.FRUSTRATION, *phrases.TOPICS.values()):
         re.compile(pattern)
-        # Engines differ in what \b takes for a letter and in what a dot takes for a line's end.
+        # Engines differ in which letters \b knows and in which line ends a dot matches.
         assert not re.search(r"\(\?|\\[1-9pPkKbBwW]|\.", pattern)
         assert pattern == pattern.lower()
 

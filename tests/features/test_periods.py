@@ -55,8 +55,8 @@ def measured(
     paths = {name: clean / f"{name}.parquet" for name in logs}
     for name, table in logs.items():
         pq.write_table(table, paths[name])
-    found = {name: arrivals(engine.read(path), engine, CLOCK) for name, path in paths.items()}
-    write_arrivals(found, clean)
+    arrived = {name: arrivals(engine.read(path), engine, CLOCK) for name, path in paths.items()}
+    write_arrivals(arrived, clean)
     target = folder / "periods"
     target.mkdir()
     measure(paths, target, engine, CLOCK, core, earlier, **sizes)
@@ -118,7 +118,7 @@ def test_a_new_week_reads_its_own_rows_and_writes_its_own_files(
     now = known_by(LAST)
     edge = pa.scalar(CLOCK.cutoff_at(LAST - 1), INSTANT)
     rebuilt = measured(now, tmp_path / "rebuilt", engine)
-    # The history is not there to be read, only what its arrivals said of it.
+    # The history itself cannot be read; only its arrivals are known.
     week = {n: t.filter(pc.greater(t["available_at"], edge)) for n, t in now.items()}
     (tmp_path / "week").mkdir()
     shutil.copy(tmp_path / "rebuilt" / "clean" / ARRIVALS_FILE, tmp_path / "week")
@@ -305,26 +305,26 @@ def test_integers_are_as_wide_as_they_need_and_read_as_they_were(bits: int, tmp_
     columns = {"within": [least, 0, most], "below": [least // 2 - 1, 0, 0], "above": [0, 0, most]}
     table = pa.table({name: pa.array(column, pa.int64()) for name, column in columns.items()})
     periods._write(table, tmp_path / "table.arrow")
-    found = read_file(tmp_path / "table.arrow")
-    assert found.to_pydict() == columns
-    assert {field.type.bit_width for field in found.schema} == {bits}
+    read_back = read_file(tmp_path / "table.arrow")
+    assert read_back.to_pydict() == columns
+    assert {field.type.bit_width for field in read_back.schema} == {bits}
 
 
 def test_arrivals_count_every_row_and_notice_any_value(engine: Engine, tmp_path: Path) -> None:
     usage = LOGS["usage"]
     pq.write_table(usage, tmp_path / "usage.parquet")
-    found = read_arrivals(tmp_path / "usage.parquet", engine, CLOCK)
-    assert sum(one.rows for one in found.values()) == usage.num_rows
+    counted = read_arrivals(tmp_path / "usage.parquet", engine, CLOCK)
+    assert sum(one.rows for one in counted.values()) == usage.num_rows
     shuffled = usage.take(np.random.default_rng(1).permutation(usage.num_rows))
     pq.write_table(shuffled, tmp_path / "usage.parquet")
-    assert read_arrivals(tmp_path / "usage.parquet", engine, CLOCK) == found
+    assert read_arrivals(tmp_path / "usage.parquet", engine, CLOCK) == counted
     later = usage["event_at"].to_pylist()
     later[0] -= dt.timedelta(microseconds=1)
     place = usage.column_names.index("event_at")
     moved = usage.set_column(place, usage.schema.field(place), pa.array(later, INSTANT))
     pq.write_table(moved, tmp_path / "usage.parquet")
     changed = read_arrivals(tmp_path / "usage.parquet", engine, CLOCK)
-    assert sum(changed[period] != found[period] for period in found) == 1
+    assert sum(changed[period] != counted[period] for period in counted) == 1
     write_arrivals({"usage": changed}, tmp_path)
     assert read_arrivals(tmp_path / "usage.parquet", engine, CLOCK) == changed
     assert dataclasses.astuple(changed[LAST])[0] == changed[LAST].rows

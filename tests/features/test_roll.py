@@ -122,7 +122,7 @@ def test_gains_add_up_to_distinct_days_though_late_rows_split_a_period(
     st.lists(window, max_size=6),
     st.sampled_from([0, 1000]),
 )
-def test_what_was_asked_before_changes_no_answer_nor_does_the_way_of_counting(
+def test_results_depend_neither_on_earlier_calls_nor_on_the_way_of_counting(
     rows: list[Any], cells: list[Any], ws: Any, d: Any
 ) -> None:
     def answers(table: Any, w: int) -> Any:
@@ -166,8 +166,8 @@ def test_big_numbers_stay_exact() -> None:
     ("first", "stop", "numbers", "sources"),
     [([], [], [], []), ([3, 5, 0], [5, 5, 1], [3, 4, 0], [0, 0, 2]), ([4], [2], [], [])],
 )
-def test_stretches_are_spread_into_their_numbers(
+def test_row_ranges_are_expanded_into_row_numbers(
     first: Any, stop: Any, numbers: Any, sources: Any
 ) -> None:
-    found = spread(np.array(first, dtype=np.int64), np.array(stop, dtype=np.int64))
-    assert [f.tolist() for f in found] == [numbers, sources]
+    positions = spread(np.array(first, dtype=np.int64), np.array(stop, dtype=np.int64))
+    assert [f.tolist() for f in positions] == [numbers, sources]

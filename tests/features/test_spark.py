@@ -66,7 +66,7 @@ def world() -> dict[str, pa.Table]:
 
 @pytest.fixture(scope="module")
 def raw(world: dict[str, pa.Table], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the random logs, their texts and instants made as nasty as they come."""
+    """A folder of the random logs, their texts and instants made as difficult as possible."""
     tables = dict(world)
     for name in MEASURES:
         table = tables[name]
@@ -128,12 +128,12 @@ def test_the_clock_is_exact_at_every_cutoff(tmp_path: Path, spark: Engine) -> No
     write_table(pa.table({"us": instants}), tmp_path / "us.parquet")
     table = spark.read(tmp_path / "us.parquet")
     asked = table.select("us", period=CLOCK.period_column(table.us), day=CLOCK.day_column(table.us))
-    found = spark.to_arrow(asked.order_by("us"))
-    instants = found["us"].to_numpy()
-    assert np.array_equal(found["period"].to_numpy(), CLOCK.period_of(instants))
+    rows = spark.to_arrow(asked.order_by("us"))
+    instants = rows["us"].to_numpy()
+    assert np.array_equal(rows["period"].to_numpy(), CLOCK.period_of(instants))
     days = Clock(CLOCK.anchor_weekday, 1)
     first_day = 7 - days.period_of(CLOCK.cutoff_us(0) + 1)
-    assert np.array_equal(found["day"].to_numpy(), days.period_of(instants) + first_day)
+    assert np.array_equal(rows["day"].to_numpy(), days.period_of(instants) + first_day)
 
 
 @pytest.mark.parametrize("name", list(EVENTS))
@@ -151,12 +151,12 @@ def test_categories_are_the_same(column: str, raw: Path, engine: Engine, spark: 
     assert list(one.items()) == list(other.items())
 
 
-def test_the_texts_are_worth_the_test(raw: Path, engine: Engine) -> None:
+def test_the_texts_hold_some_phrases_and_not_too_many(raw: Path, engine: Engine) -> None:
     table = engine.read(raw / "tickets.parquet")
-    found = engine.to_arrow(period_table("tickets", table, engine, CLOCK, MANIFEST))
+    rows = engine.to_arrow(period_table("tickets", table, engine, CLOCK, MANIFEST))
     texts = len(pq.read_table(raw / "tickets.parquet"))
-    assert 0 < sum(found["leaving"].to_pylist()) < texts / 2
-    assert 0 < sum(found["frustrated"].to_pylist()) < texts / 2
+    assert 0 < sum(rows["leaving"].to_pylist()) < texts / 2
+    assert 0 < sum(rows["frustrated"].to_pylist()) < texts / 2
     assert phrases.LEAVING != phrases.FRUSTRATION
 
 
@@ -260,7 +260,7 @@ def test_feature_table_and_catalog_are_the_same_bytes_and_know_no_future(
     for path in files:
         same = tmp_path / "spark" / path.relative_to(tmp_path / "duckdb")
         assert path.read_bytes() == same.read_bytes(), path
-    # Of all logs at once, but that some log must reach the newest cutoff.
+    # All logs at once, except that some log must reach the newest cutoff.
     most = [name for name in TABLES if name != "subscriptions"]
     tries = (("corrupt", TABLES), ("add", TABLES), ("delete", most), ("delete", ["subscriptions"]))
     for number, (how, names) in enumerate(tries):

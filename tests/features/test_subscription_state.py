@@ -66,7 +66,7 @@ class Subscription:
     cutoff_us: int
 
     def last(self, column: str) -> Any:
-        """Return the last value given; what a stop says holds for what has ended."""
+        """Return the last value given; values of a stop describe the ended subscription."""
         given = [
             row[column] for row in self.rows if row[column] is not None and row["kind"] not in STOPS
         ]
@@ -90,13 +90,13 @@ class Subscription:
 
     @property
     def renews_us(self) -> int | None:
-        """Return the end of the term; one that is over says nothing, today's lies ahead."""
+        """Return the end of the term; none if it is over; one that ends today lies ahead."""
         renews = self.last("renews_at")
         return renews if renews is not None and renews >= self.cutoff_us else None
 
 
 def account(rows: list[dict[str, Any]], cutoff_us: int) -> dict[str, Any] | None:
-    """Describe a customer at a cutoff from all rows, sorted; None where nothing is live."""
+    """Describe a customer at a cutoff from all rows, sorted; None if nothing is live."""
     visible = [row for row in rows if row["available_at"] <= cutoff_us]
     every = [
         Subscription(list(group), cutoff_us)
@@ -130,22 +130,22 @@ def accounts(log: pa.Table) -> dict[tuple[str, int], dict[str, Any]]:
             row["event_id"],
         ),
     )  # fmt: skip
-    found = {}
+    by_cell = {}
     for customer, group in groupby(rows, key=lambda row: row["customer_id"]):
-        mine = list(group)
+        own_rows = list(group)
         for cutoff in range(CLOCK.period_of(START_US), AS_OF + 1):
             cutoff_us = CLOCK.cutoff_us(cutoff)
-            described = account(mine, cutoff_us)
+            described = account(own_rows, cutoff_us)
             if described:
-                found[customer, cutoff_us] = described
-    return found
+                by_cell[customer, cutoff_us] = described
+    return by_cell
 
 
 # The logs
 
 
 def random_subscriptions() -> pa.Table:
-    """All kinds and columns at random, three customers a world; what the contract forbids left."""
+    """All kinds and columns at random, three customers per world, within the contract."""
     log = random_logs(5, customers=3 * WORLDS, rows={"subscriptions": 36 * WORLDS})["subscriptions"]
     kind = np.array(log["kind"].to_pylist())
     invalid = (kind == "activated") & np.array(log["mrr"].is_null())
@@ -154,7 +154,7 @@ def random_subscriptions() -> pa.Table:
 
 
 def billed_subscriptions() -> pa.Table:
-    """Sequences as billing systems export them, a customer a world."""
+    """Sequences as billing systems export them, one customer per world."""
     random = np.random.default_rng(7)
     rows = [row for number in range(WORLDS) for row in billed(f"B{number:04d}", random)]
     return contract_table("subscriptions", rows)
@@ -163,7 +163,7 @@ def billed_subscriptions() -> pa.Table:
 def billed(customer: str, random: Generator) -> list[dict[str, Any]]:
     """One to three subscriptions of a customer, an add-on trial perhaps among them.
 
-    Half of the customers come from a source that gives dates alone.
+    Half of the customers come from a source that gives only dates.
     """
     rows: list[dict[str, Any]] = []
     dates_only = random.random() < 0.5
@@ -187,26 +187,26 @@ def billed(customer: str, random: Generator) -> list[dict[str, Any]]:
 def walk(
     random: Generator, moment: dt.datetime, *, addon: bool
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Live through one subscription: kind and values of each event."""
+    """Simulate one subscription: kind and values of each event."""
     price = int(random.choice([0, 1500, 4900]))
-    found: list[tuple[str, dict[str, Any]]] = []
+    events: list[tuple[str, dict[str, Any]]] = []
     if addon and random.random() < 0.5:
-        found.append(("trial_started", {"at": moment, "mrr": price}))
+        events.append(("trial_started", {"at": moment, "mrr": price}))
         if random.random() < 0.7:  # cancelled in the trial, taken back, and perhaps never activated
-            found.append(("cancel_scheduled", {"at": moment, "mrr": 0}))
+            events.append(("cancel_scheduled", {"at": moment, "mrr": 0}))
             moment += days(random.integers(0, 4))
-            found.append(("cancel_revoked", {"at": moment}))
+            events.append(("cancel_revoked", {"at": moment}))
         if random.random() < 0.5:
-            return found
-    found.append(("activated", {"at": moment} | terms("activated", moment, price, random)))
+            return events
+    events.append(("activated", {"at": moment} | terms("activated", moment, price, random)))
     live = True
     for _ in range(random.integers(0, 9)):
         if random.random() < 0.8:  # else at the same instant as the one before
             moment += days(random.integers(1, 30))
         kind = str(random.choice(NEXT[live]))
-        found.append((kind, {"at": moment} | terms(kind, moment, price, random)))
+        events.append((kind, {"at": moment} | terms(kind, moment, price, random)))
         live = kind not in STOPS and (live or kind in ("reactivated", "cancel_revoked"))
-    return found
+    return events
 
 
 # What may follow while live, and after a stop.
@@ -220,7 +220,7 @@ NEXT = {
 
 
 def terms(kind: str, moment: dt.datetime, price: int, random: Generator) -> dict[str, Any]:
-    """Values of an event; a cancellation says what holds after it: nothing is paid."""
+    """Values of an event; those of a cancellation hold after it, so nothing is paid."""
     renews_at = moment + days(random.choice([7, 28, 91]))
     plan = str(random.choice(["basic", "pro", "max"]))
     billing_interval = str(random.choice(BILLING_INTERVALS))
@@ -243,7 +243,7 @@ def days(number: Any) -> dt.timedelta:
     return at(days=float(number)) - at()
 
 
-# What the stages say
+# Results of the stages
 
 
 @dataclass(frozen=True)
@@ -288,18 +288,18 @@ def stages(log: pa.Table, folder: Path, engine: Engine, payments: pa.Table | Non
 
 def assert_agreed(log: pa.Table, folder: Path, engine: Engine) -> None:
     """Compare the stages with the definitions, and so with each other, in every customer."""
-    expected, found = accounts(log), stages(log, folder, engine)
+    expected, staged = accounts(log), stages(log, folder, engine)
     newest = {customer for customer, cutoff_us in expected if cutoff_us == CLOCK.cutoff_us(AS_OF)}
-    assert {row["customer_id"] for row in found.snapshots if row["newest"]} == newest
+    assert {row["customer_id"] for row in staged.snapshots if row["newest"]} == newest
     wrong: dict[str, list[Any]] = {}
-    for snapshot, features in zip(found.snapshots, found.features, strict=True):
+    for snapshot, features in zip(staged.snapshots, staged.features, strict=True):
         key = snapshot["customer_id"], snapshot["cutoff_us"]
         assert features["customer_id"] == key[0]
         for name, both in compared(expected[key], snapshot, features, key[1]).items():
             if both[0] != both[1]:
                 wrong.setdefault(name, []).append((key, both))
     # Of a customer without anything live the overview keeps the last MRR: no spell counts it.
-    for key, mrr in found.revenue.items():
+    for key, mrr in staged.revenue.items():
         if key in expected and expected[key]["mrr"] != mrr:
             wrong.setdefault("overview", []).append((key, (expected[key]["mrr"], mrr)))
     assert not wrong, {name: (len(cases), cases[0]) for name, cases in wrong.items()}
@@ -308,7 +308,7 @@ def assert_agreed(log: pa.Table, folder: Path, engine: Engine) -> None:
 def compared(
     expected: dict[str, Any], snapshot: dict[str, Any], features: dict[str, Any], cutoff_us: int
 ) -> dict[str, tuple[Any, Any]]:
-    """Pairs of what is expected and what was found."""
+    """Pairs of expected and actual values."""
     renews_us, interval = expected["renews_us"], expected["billing_interval"]
     renews_at = snapshot["renews_at"]
     ahead = None
@@ -394,11 +394,11 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
 def test_a_subscription_by_hand(case: str, tmp_path: Path, engine: Engine) -> None:
     rows, expected = CASES[case]
     log = contract_table("subscriptions", [*rows, *COMPANY])
-    found = accounts(log)["a", CLOCK.cutoff_us(AS_OF)]
+    described = accounts(log)["a", CLOCK.cutoff_us(AS_OF)]
     if expected.get("renews_us"):
         days_us = int(expected["renews_us"]) * MICROSECONDS_PER_DAY
         expected = expected | {"renews_us": START_US + days_us}
-    assert {name: found[name] for name in expected} == expected
+    assert {name: described[name] for name in expected} == expected
     assert_agreed(log, tmp_path, engine)
 
 
@@ -424,15 +424,15 @@ def test_a_source_of_dates_shows_what_is_planned_for_the_day_of_the_list_as_toda
         rows | {"kind": "method_updated", "event_at": at(1), "method": "card", "invoice_id": None,
                 "amount": None, "card_expires_on": today},
     ]  # fmt: skip
-    found = stages(
+    staged = stages(
         contract_table("subscriptions", [known_next_day(row) for row in subscriptions]),
         tmp_path,
         engine,
         contract_table("payments", [known_next_day(row) for row in payments]),
     )
-    place = [row["customer_id"] == "a" and row["newest"] for row in found.snapshots].index(True)
-    assert found.snapshots[place]["renews_at"] == today
-    row = found.features[place]
+    place = [row["customer_id"] == "a" and row["newest"] for row in staged.snapshots].index(True)
+    assert staged.snapshots[place]["renews_at"] == today
+    row = staged.features[place]
     todays = {
         "days_to_renewal": 0, "renews_within_4w": 1, "days_to_next_attempt": 0,
         "no_attempt_planned": 0, "days_to_next_due": 0, "invoices_past_due": 1,

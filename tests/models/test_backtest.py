@@ -70,7 +70,7 @@ def test_the_refit_has_nothing_to_score() -> None:
         backtest(risk_world(100), [refit_block(0, LAST, SPLIT)], {"base_rate": None}, MODEL)
 
 
-def test_the_model_is_ahead_of_what_knows_less_and_calibrated() -> None:
+def test_the_model_beats_simpler_ones_and_is_calibrated() -> None:
     measured = example()[1]
     for cause in ("voluntary", "involuntary"):
         for label in MODEL.labels:
@@ -83,7 +83,7 @@ def test_the_model_is_ahead_of_what_knows_less_and_calibrated() -> None:
             slope = figures["calibration_slope"]
             assert slope["low"] < 1 < slope["high"]
             assert figures["auroc"]["low"] > 0.6
-            # One rate a block: it tells weeks apart at best, not customers.
+            # One rate per block: it distinguishes weeks at best, not customers.
             chance = measured["pooled"]["base_rate"][cause][label]["auroc"]["value"]
             assert chance == pytest.approx(0.5, abs=0.05)
 
@@ -107,7 +107,7 @@ def test_the_report_has_every_metric_everywhere_and_fits_json() -> None:
 
 
 def handmade(outcomes: list[str | None], risks: list[float], model: str = "a") -> pd.DataFrame:
-    """Scored snapshots of one horizon, one row a customer, every other one new."""
+    """Scored snapshots of one horizon, one row per customer, every other one new."""
     rows = len(outcomes)
     return pd.DataFrame(
         {
@@ -153,7 +153,7 @@ def test_contraction_is_measured_where_it_is_known() -> None:
     assert cell["auroc"]["value"] == 1.0
 
 
-def test_who_left_did_not_contract_and_who_is_unknown_is_unknown() -> None:
+def test_churned_customers_did_not_contract_and_unknown_ones_stay_unknown() -> None:
     table = example()[0].table
     last = f"outcome_{MODEL.labels[-1]}"
     left = table[last].isin(["voluntary", "involuntary"])

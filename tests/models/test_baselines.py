@@ -1,4 +1,4 @@
-"""What the model has to beat: each rival does what its name says."""
+"""The rivals that the model must beat: each does what its name says."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_no_rows_leave_the_identity() -> None:
     assert fit_logistic_map(np.empty(0), np.empty(0, bool), 50.0) == LogisticMap(0.0, 1.0)
 
 
-def test_as_many_events_as_the_prior_go_half_of_the_way() -> None:
+def test_events_equal_to_the_prior_go_half_of_the_way() -> None:
     # 1100 events where 1000 are expected of equal, rare risks.
     log_odds = np.full(200_000, logit(0.005))
     y = np.arange(len(log_odds)) < 1100
@@ -60,7 +60,7 @@ def test_equal_risks_change_their_level_alone() -> None:
     assert expit(fitted(np.array([-3.0])))[0] == pytest.approx(0.2, abs=0.01)
 
 
-def test_a_ranking_upside_down_is_used_no_more() -> None:
+def test_a_reversed_ranking_is_not_used() -> None:
     fitted = fit_logistic_map(*outcomes(-4.0, -1.0), prior=50.0)
     log_odds, y = outcomes(-4.0, -1.0)
     assert fitted.slope == 0

@@ -1,4 +1,4 @@
-"""The gate's rule on paired predictions: who takes the champion's place and who does not."""
+"""The gate's rule on paired predictions: which challenger replaces the champion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worlds.sealed_scores import CUSTOMERS, CUTOFFS, sealed
 SETTINGS = GateSettings(resamples=300)
 
 
-def test_the_loss_is_minus_the_logarithm_of_what_was_given_to_what_happened() -> None:
+def test_the_loss_is_minus_the_logarithm_of_the_probability_of_what_happened() -> None:
     scored = pd.DataFrame(
         {
             "risk_voluntary_4w": [0.2, 0.2, 0.2],

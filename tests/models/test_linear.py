@@ -43,7 +43,7 @@ def test_it_is_the_regression_of_scikit_learn() -> None:
     assert np.corrcoef(part.log_odds(X), y)[0, 1] > 0.3
 
 
-def test_a_stray_flag_of_an_invalid_value_is_no_matter_but_such_a_coefficient_is(
+def test_a_stray_invalid_flag_is_ignored_and_an_invalid_coefficient_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     X, y = rows()
@@ -59,8 +59,8 @@ def test_a_stray_flag_of_an_invalid_value_is_no_matter_but_such_a_coefficient_is
         return regression
 
     monkeypatch.setattr(LogisticRegression, "fit", flagged)
-    found = linear_learner(X, STRENGTH)(y, FREE)
-    np.testing.assert_array_equal(found.slope, expected.slope)
+    fitted_again = linear_learner(X, STRENGTH)(y, FREE)
+    np.testing.assert_array_equal(fitted_again.slope, expected.slope)
     monkeypatch.setattr(LogisticRegression, "fit", broken)
     with pytest.raises(FloatingPointError, match="not finite"):
         linear_learner(X, STRENGTH)(y, FREE)

@@ -32,7 +32,7 @@ def scored(y: np.ndarray, risk: np.ndarray, **more: object) -> ScoredRows:
 
 
 def random_rows(rows: int = 4000, seed: int = 0) -> tuple[ScoredRows, np.ndarray]:
-    """Risks that are the truth, four rows a customer, and the customers."""
+    """Risks that are the truth, four rows per customer, and the customers."""
     random = np.random.default_rng(seed)
     risk = random.beta(1, 12, rows)
     rows_of = scored(
@@ -181,7 +181,7 @@ def test_a_weight_is_a_number_of_copies(name: str) -> None:
         field: np.repeat(getattr(rows, field), weight) for field in ("y", "risk", "mrr", "week")
     }
     repeated = dataclasses.replace(rows, **copies)
-    # Bins are cut on the rows as they are: here, as they were before the copying.
+    # Bins are cut on the rows before they are copied.
     repeated.__dict__["bin"] = np.repeat(rows.bin, weight)
     expected = METRICS[name](Sample.whole(repeated))
     assert METRICS[name](Sample(rows, weight.astype(float))) == pytest.approx(expected, rel=1e-7)
@@ -218,14 +218,14 @@ def test_intervals_are_wider_when_the_rows_of_a_customer_repeat_each_other() -> 
 
 
 def test_an_estimate_is_its_value_between_percentiles() -> None:
-    found = resampling.estimate(0.5, np.append(np.linspace(0, 1, 1001), np.nan))
-    assert found == pytest.approx({"value": 0.5, "low": 0.025, "high": 0.975})
+    estimate = resampling.estimate(0.5, np.append(np.linspace(0, 1, 1001), np.nan))
+    assert estimate == pytest.approx({"value": 0.5, "low": 0.025, "high": 0.975})
     assert resampling.estimate(np.nan, np.full(3, np.nan)) == dict.fromkeys(
         ("value", "low", "high")
     )
 
 
-def test_the_limit_of_the_calibration_error_tells_true_risks_from_bold_ones() -> None:
+def test_the_limit_of_the_calibration_error_separates_true_from_bold_risks() -> None:
     for seed in range(5):
         rows, customer = random_rows(seed=seed)
         limit = resampling.calibration_error_limit(rows, customer, simulations=300)

@@ -1,4 +1,4 @@
-"""The competing-risks model: who it learns from, what it promises, how it meets few churners."""
+"""The competing-risks model: its training rows, what it promises, how it handles few churners."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def with_outcome(data: RiskData, outcome: np.ndarray) -> RiskData:
 
 
 class Spy:
-    """A learner that remembers what it is shown; its log-odds are 0."""
+    """A learner that records its rows; its log-odds are 0."""
 
     size = "nothing"
     strongest = None
@@ -283,14 +283,14 @@ def test_a_planted_leak_is_suspected_by_its_name(code: int, cause: str) -> None:
     # Too few leave without owing a payment in so small a world: here, all of them count.
     limits = dataclasses.replace(LIMITS, settled_by={})
     leaky = fitted(dataclasses.replace(data, X=X), dataclasses.replace(MODEL, limits=limits))
-    said = [note for note in leaky.notes if "noise_2" in note]
-    assert len(said) == 2
-    assert all(note.startswith(f"{cause} churn in periods 1 to 2: too good") for note in said)
-    assert "AUROC 1.000" in said[0]
-    assert "noise_2 carries 100% of the skill" in said[1]
+    warnings = [note for note in leaky.notes if "noise_2" in note]
+    assert len(warnings) == 2
+    assert all(note.startswith(f"{cause} churn in periods 1 to 2: too good") for note in warnings)
+    assert "AUROC 1.000" in warnings[0]
+    assert "noise_2 carries 100% of the skill" in warnings[1]
 
 
-def test_what_a_failed_payment_foretells_is_no_feat() -> None:
+def test_churn_that_a_failed_payment_predicts_is_not_suspected() -> None:
     # Customers who owe a failed payment leave and no others do: known, and not suspicious.
     data, _ = example()
     outcome = data.outcome.copy()
@@ -303,11 +303,11 @@ def test_what_a_failed_payment_foretells_is_no_feat() -> None:
     outcome[(chance & ~owes)[:, None] & (outcome == 0)] = 2
     settings = dataclasses.replace(MODEL, limits=LIMITS)
     changed = dataclasses.replace(with_outcome(data, outcome), X=X)
-    said = "involuntary churn in periods 1 to 2: too good"
-    assert not any(note.startswith(said) for note in fitted(changed, settings).notes)
+    warning = "involuntary churn in periods 1 to 2: too good"
+    assert not any(note.startswith(warning) for note in fitted(changed, settings).notes)
     everywhere = dataclasses.replace(LIMITS, settled_by={})
     notes = fitted(changed, dataclasses.replace(settings, limits=everywhere)).notes
-    assert any(note.startswith(said) and "failed_payments carries" in note for note in notes)
+    assert any(note.startswith(warning) and "failed_payments carries" in note for note in notes)
 
 
 # --- the same to the bit
@@ -363,7 +363,7 @@ def test_a_saved_model_scores_the_same_in_another_process(tmp_path: Path) -> Non
     assert digest(loaded, tmp_path / "saved-again") == digest(model, tmp_path / "model")
 
 
-def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="no model at"):
         load_model(tmp_path)
     (tmp_path / "model.json").write_text('{"format": 0}')

@@ -1,4 +1,4 @@
-"""The search: before every test block, the same every time, no worse than where it began."""
+"""The search: before every test block, the same every time, no worse than its start."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_search_repeats_and_its_best_is_no_worse_than_where_it_began() -> No
     assert len({tuple(trial.params.values()) for trial in one}) == 4
 
 
-def test_the_loss_is_one_for_who_knows_the_rate_alone() -> None:
+def test_the_loss_of_the_rate_alone_is_one() -> None:
     folds = inner_folds(risk_world(300), FIRST_TEST, SPLIT, MODEL, 2)
     nothing, rule = fold_loss(learned("base", None), folds), fold_loss(recency({"bins": 10}), folds)
     assert 1 <= nothing < 1.01
@@ -71,6 +71,6 @@ def test_the_loss_is_one_for_who_knows_the_rate_alone() -> None:
 def test_any_learner_can_be_searched() -> None:
     folds = inner_folds(risk_world(100), FIRST_TEST, SPLIT, MODEL, 1)
     space = {"bins": IntDistribution(2, 40)}
-    found = search(RECENCY, recency, space, {"bins": 10}, folds, 3, seed=0)
-    assert all(2 <= trial.params["bins"] <= 40 for trial in found)
+    trials = search(RECENCY, recency, space, {"bins": 10}, folds, 3, seed=0)
+    assert all(2 <= trial.params["bins"] <= 40 for trial in trials)
     assert isinstance(BOOSTER_SPACE["learning_rate"], FloatDistribution)

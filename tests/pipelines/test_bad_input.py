@@ -95,17 +95,17 @@ def replace_bytes(content: bytes, path: Path) -> None:
 
 
 def outputs(project: Project) -> dict[str, bytes]:
-    """What the stages wrote, but for the rows of a run that stopped."""
+    """Outputs of the stages, except for the rows of a run that stopped."""
     written = project.bytes_below("data", "reports")
     return {path: read for path, read in written.items() if not path.startswith("reports/refused/")}
 
 
-def is_one_sentence(said: str) -> bool:
-    return "\n" not in said and said.endswith(".") and len(said) < 600
+def is_one_sentence(message: str) -> bool:
+    return "\n" not in message and message.endswith(".") and len(message) < 600
 
 
 def refused(project: Project, stage: str) -> str:
-    """Run a stage in this process and return what it says; outputs stay byte for byte."""
+    """Run a stage in this process and return its message; outputs stay byte for byte."""
     before = outputs(project)
     with pytest.raises(BadInputError) as caught:
         project.run(stage)
@@ -115,7 +115,7 @@ def refused(project: Project, stage: str) -> str:
 
 
 def refused_as_command(project: Project, stage: str) -> str:
-    """Run a stage as DVC does and return what it says; outputs stay byte for byte."""
+    """Run a stage as DVC does and return its message; outputs stay byte for byte."""
     before = outputs(project)
     done = project.command(stage)
     assert outputs(project) == before
@@ -156,7 +156,7 @@ def rewrite(path: str, change: Change) -> Spoil:
 
 
 def column(name: str, values: Callable[[pa.ChunkedArray], Any]) -> Change:
-    """Compute a column anew from itself."""
+    """Replace a column by a function of it."""
     return lambda table: table.set_column(table.column_names.index(name), name, values(table[name]))
 
 
@@ -179,12 +179,12 @@ def newest_weeks(weeks: int) -> Spoil:
 
 @dataclass(frozen=True)
 class Case:
-    """Something bad: the stage that refuses it, how it comes about, and what is then said."""
+    """Bad input: the stage that refuses it, how it is made, and the message."""
 
     stage: str
     spoil: Spoil
     sentence: str
-    # Stages that the bad input passes before.
+    # Earlier stages that accept the bad input.
     passes: tuple[str, ...] = ()
 
 
@@ -258,7 +258,7 @@ CASES: dict[str, Case] = {
         r"All [\d,]+ rows of surveys break a rule: inspect them in \S+surveys\.",
         BEFORE["validate"],
     ),
-    "no log that tells who left": Case(
+    "no log that shows who left": Case(
         "snapshot", remove(SUBSCRIPTIONS),
         r"snapshot\.rule is contract, .* but there is no subscriptions log: bring it, or",
         BEFORE["snapshot"],
@@ -342,11 +342,11 @@ CASES: dict[str, Case] = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_it_is_one_sentence_and_outputs_are_untouched(project: Project, case: Case) -> None:
+def test_bad_input_is_one_sentence_and_changes_no_output(project: Project, case: Case) -> None:
     case.spoil(project)
     project.run(*case.passes)
-    said = refused(project, case.stage)
-    assert re.search(case.sentence, said), said
+    message = refused(project, case.stage)
+    assert re.search(case.sentence, message), message
 
 
 @pytest.mark.parametrize(
@@ -364,8 +364,8 @@ def test_the_command_exits_with_1_and_that_sentence_alone(project: Project, name
     case = CASES[name]
     case.spoil(project)
     project.run(*case.passes)
-    said = refused_as_command(project, case.stage)
-    assert re.search(case.sentence, said), said
+    message = refused_as_command(project, case.stage)
+    assert re.search(case.sentence, message), message
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -388,11 +388,11 @@ def test_every_stage_refuses_bad_parameters(
 
 
 @pytest.mark.parametrize("content", [b"", b"train: [", b"\xff\xfe", b"- train"])
-def test_a_params_file_that_is_none_is_one_sentence(project: Project, content: bytes) -> None:
+def test_an_invalid_params_file_is_one_sentence(project: Project, content: bytes) -> None:
     (project / "params.yaml").write_bytes(content)
     assert refused(project, "ingest").startswith("params.yaml ")
-    said = refused_as_command(project, "params")
-    assert said.startswith("Error: params.yaml ")
+    message = refused_as_command(project, "params")
+    assert message.startswith("Error: params.yaml ")
 
 
 @pytest.mark.parametrize(
@@ -412,8 +412,8 @@ def test_a_broken_playbook_stops_the_list(
     path.write_text(text.replace(old, new), encoding="utf-8")
     broken = functools.partial(load_playbook, path)
     monkeypatch.setattr("pipelines.score.load_playbook", broken)
-    said = refused(project, "score")
-    assert re.search(sentence, said), said
+    message = refused(project, "score")
+    assert re.search(sentence, message), message
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////nowhere/mlflow.db"])
@@ -421,17 +421,17 @@ def test_an_unreachable_mlflow_leaves_the_list_alone(
     project: Project, monkeypatch: pytest.MonkeyPatch, uri: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    said = refused_as_command(project, "publish")
-    assert said.startswith(f"Error: MLflow at {uri} can't be used (")
-    assert said.endswith("then run dvc repro publish.")
+    message = refused_as_command(project, "publish")
+    assert message.startswith(f"Error: MLflow at {uri} can't be used (")
+    assert message.endswith("then run dvc repro publish.")
 
 
 def test_a_locked_mlflow_leaves_the_list_alone(project: Project) -> None:
     with closing(sqlite3.connect(project / "mlflow.db")) as store:
         store.execute("create table something (x)")
         store.execute("begin exclusive")
-        said = refused_as_command(project, "publish")
-    assert "can't be used (database is locked); the weekly list is unaffected" in said
+        message = refused_as_command(project, "publish")
+    assert "can't be used (database is locked); the weekly list is unaffected" in message
 
 
 @pytest.mark.parametrize("room_kib", [40, 1500])
@@ -459,11 +459,11 @@ def test_a_full_disk_leaves_the_list_alone(project: Project, room_kib: int) -> N
     )
     if "unshare" in done.stderr or "mount:" in done.stderr:
         pytest.skip(f"No disk of its own can be mounted here: {done.stderr}")
-    said = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert (project / "code").read_text() == "1\n", done.stderr
-    assert len(said) == 1
-    assert is_one_sentence(said[0])
-    assert "full" in said[0]
+    assert len(errors) == 1
+    assert is_one_sentence(errors[0])
+    assert "full" in errors[0]
     assert "Traceback" not in done.stderr
     after = project.bytes_below("after")
     assert [after[path.replace("data/scores", "after")] for path in before] == [*before.values()]
@@ -471,11 +471,11 @@ def test_a_full_disk_leaves_the_list_alone(project: Project, room_kib: int) -> N
 
 def test_too_little_memory_is_one_sentence(project: Project) -> None:
     project.set({"engine.memory_limit": "1MB"})
-    said = refused_as_command(project, "validate")
-    assert said.startswith("Error: params.yaml: engine.memory_limit is too low")
+    message = refused_as_command(project, "validate")
+    assert message.startswith("Error: params.yaml: engine.memory_limit is too low")
 
 
-# What each stage first looks for of what the others wrote.
+# The first output of another stage that each stage needs.
 FIRST_NEEDED = {
     "validate": "data/raw/customers.parquet",
     "snapshot": "data/clean",
@@ -489,21 +489,21 @@ FIRST_NEEDED = {
 
 
 @pytest.mark.parametrize("stage", FIRST_NEEDED)
-def test_a_stage_that_runs_too_early_says_what_is_missing(
+def test_a_stage_that_runs_too_early_names_the_missing_input(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     stage: str,
 ) -> None:
     empty = Project(tmp_path / "empty", SETTINGS)
-    # What is for the command alone would outlive the test.
+    # Settings of the command would outlive the test.
     monkeypatch.setattr("logging.captureWarnings", lambda capture: None)
     with empty.inside(), pytest.raises(SystemExit) as stopped:
         run_stage(importlib.import_module(f"pipelines.{stage}").main)
     assert stopped.value.code == 1
-    said = capsys.readouterr().err.strip()
-    assert said.startswith(f"Error: {FIRST_NEEDED[stage]} is missing: ")
-    assert is_one_sentence(said)
+    message = capsys.readouterr().err.strip()
+    assert message.startswith(f"Error: {FIRST_NEEDED[stage]} is missing: ")
+    assert is_one_sentence(message)
     assert outputs(empty) == {}
 
 
@@ -513,11 +513,11 @@ def test_a_stage_that_runs_too_early_says_what_is_missing(
 )
 def test_a_missing_output_is_named(project: Project, stage: str, gone: str) -> None:
     (project / gone).unlink()
-    said = refused_as_command(project, stage)
-    assert said.startswith(f"Error: {gone} is missing: run the stages")
+    message = refused_as_command(project, stage)
+    assert message.startswith(f"Error: {gone} is missing: run the stages")
 
 
-def test_a_missing_file_that_no_stage_writes_is_a_fault_of_ours(
+def test_a_missing_file_that_no_stage_writes_is_a_bug(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("logging.captureWarnings", lambda capture: None)
@@ -542,7 +542,7 @@ BREAKS: dict[str, tuple[str, str, str, Any]] = {
 
 
 def break_rows(project: Project, fault: str, share: float) -> int:
-    """Break a share of the rows of a log, of those that break nothing yet; how many that is."""
+    """Break a share of the sound rows of a log; return their number."""
     name, _, broken, value = BREAKS[fault]
     raw = pq.read_table(project / f"data/raw/{name}.parquet")["event_id"]
     clean = pq.read_table(project / f"data/clean/{name}.parquet")["event_id"]
@@ -584,22 +584,22 @@ def test_a_few_broken_rows_land_in_quarantine_with_their_rule(project: Project, 
 
 
 @pytest.mark.parametrize("fault", BREAKS)
-def test_many_broken_rows_stop_the_run_and_can_be_looked_at(project: Project, fault: str) -> None:
+def test_many_broken_rows_stop_the_run_and_can_be_inspected(project: Project, fault: str) -> None:
     name, rule, *_ = BREAKS[fault]
     number = break_rows(project, fault, share=0.05)
     project.run("ingest")
-    said = refused(project, "validate")
+    message = refused(project, "validate")
     match = re.fullmatch(
         rf"In ([\d,]+) of the [\d,]+ rows of {name} \([\d.]+%, limit 2\.0%\) .+ \(rule {rule}\): "
         rf"inspect them in (reports/refused/{name}\.parquet), then fix the source or raise "
         rf"validate\.share_limits for {name}\.{rule}\.",
-        said,
+        message,
     )
-    assert match, said
+    assert match, message
     assert counted_rules(project, match[2])[rule] == int(match[1].replace(",", "")) >= number
 
 
-def test_what_was_refused_is_gone_once_the_source_is_mended(project: Project) -> None:
+def test_quarantined_rows_are_gone_once_the_source_is_fixed(project: Project) -> None:
     source = (project / PAYMENTS).read_bytes()
     good = outputs(project)
     break_rows(project, "a negative amount", share=0.05)

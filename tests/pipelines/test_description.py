@@ -36,7 +36,7 @@ def evaluation(slope: tuple[float, float], gain: tuple[float, float]) -> dict[st
     }  # fmt: skip
 
 
-def told(champion: Champion | None, **changed: Any) -> str:
+def described(champion: Champion | None, **changed: Any) -> str:
     terms = {"slope": (0.9, 1.1), "gain": (-0.02, -0.01)} | changed
     return description(
         evaluation(**terms), TAGS, PARAMS, {"still": 0.01}, champion, ("both", "new")
@@ -44,7 +44,7 @@ def told(champion: Champion | None, **changed: Any) -> str:
 
 
 def test_every_change_since_the_champion_is_named() -> None:
-    note = told(CHAMPION)
+    note = described(CHAMPION)
     for line in (
         "- Champion: model version 3, run r1.",
         "- Newest cutoff: 2024-12-23 → 2024-12-30.",
@@ -60,19 +60,19 @@ def test_every_change_since_the_champion_is_named() -> None:
 
 def test_a_champion_of_another_source_is_not_compared_with() -> None:
     other = Champion("r1", "3", CHAMPION.tags | {"source": "oulad"})
-    note = told(other)
+    note = described(other)
     assert "- Its source is oulad: not comparable." in note
     assert "| churn within 4w | voluntary | involuntary |" in note
 
 
-def test_what_stands_out_is_said_and_what_does_not_is_not() -> None:
-    calm = told(None)
+def test_only_what_stands_out_is_mentioned() -> None:
+    calm = described(None)
     assert "too timid" not in calm
     assert "may be as good" not in calm
     assert "drifted far" not in calm
     assert "- The weakest week on voluntary churn: 2024-07-08, AUROC 0.600." in calm
     assert "- few churners" in calm
-    loud = told(None, slope=(1.2, 1.4), gain=(-0.01, 0.01))
+    loud = described(None, slope=(1.2, 1.4), gain=(-0.01, 0.01))
     assert "- The risks of voluntary churn are too timid: calibration slope" in loud
     assert "- The base rate may be as good on involuntary churn" in loud
-    assert "too extreme" in told(None, slope=(0.4, 0.8))
+    assert "too extreme" in described(None, slope=(0.4, 0.8))

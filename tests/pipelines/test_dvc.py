@@ -1,4 +1,4 @@
-"""The stages under DVC, in a clone: what runs again and what does not, experiments, real input."""
+"""The stages under DVC, in a clone: which stages run again, experiments, real input."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHARED = Path(os.environ.get("CHURN_RISK_SHARED_DATA", ROOT.parent / "shared" / 
 
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone of which the pipeline has run once on a small simulated world."""
+    """A clone in which the pipeline has run once on a small simulated world."""
     made = Clone(tmp_path_factory.mktemp("clone"))
     assert stages_run(made.dvc("repro")) == list(STAGES)
     made.commit()
@@ -36,21 +36,21 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 @pytest.fixture
 def clone(first_run: Clone) -> Iterator[Clone]:
-    """The state after the first run, whatever a test before did."""
+    """The state after the first run, independent of earlier tests."""
     yield first_run
     first_run.restore()
 
 
 def test_a_second_run_runs_nothing_and_logs_nothing(clone: Clone) -> None:
     assert clone.mlflow_runs() == 1
-    said = clone.dvc("repro")
-    assert stages_run(said) == []
+    output = clone.dvc("repro")
+    assert stages_run(output) == []
     assert clone.mlflow_runs() == 1
     assert clone.git("status", "--porcelain") == ""
 
 
 def test_what_features_read_trains_again_only_if_a_byte_of_them_changed(clone: Clone) -> None:
-    """A remark and another phrase both measure again; only the phrase changes a feature."""
+    """A comment and a new phrase both measure again; only the phrase changes a feature."""
     phrases = clone / "features/phrases.py"
     code = phrases.read_text(encoding="utf-8")
     phrases.write_text(code + "# A remark.\n", encoding="utf-8")
@@ -70,8 +70,8 @@ def test_a_cached_state_is_published_again_when_told_to(clone: Clone) -> None:
 def test_an_experiment_runs_what_it_changes_and_can_be_compared(clone: Clone) -> None:
     before = json.loads((clone / "reports/metrics.json").read_text())
     runs = clone.mlflow_runs()
-    said = clone.dvc("exp", "run", "--name", "leaves", "-S", "train.lightgbm.num_leaves=9")
-    assert stages_run(said) == ["tune", "train", "evaluate", "score", "publish"]
+    output = clone.dvc("exp", "run", "--name", "leaves", "-S", "train.lightgbm.num_leaves=9")
+    assert stages_run(output) == ["tune", "train", "evaluate", "score", "publish"]
     assert clone.mlflow_runs() == runs + 1
     after = json.loads((clone / "reports/metrics.json").read_text())
     assert after != before
@@ -119,9 +119,9 @@ def test_a_stage_that_fails_leaves_earlier_outputs_in_place(clone: Clone) -> Non
     failed = clone.dvc_done("repro")
     assert failed.returncode != 0
     assert stages_run(failed.stdout + failed.stderr) == ["snapshot"]
-    said = [line for line in failed.stderr.splitlines() if line.startswith("Error: ")]
-    assert len(said) == 1
-    assert said[0].startswith("Error: snapshot.as_of is 2030-01-07, but the logs reach only to")
+    errors = [line for line in failed.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1
+    assert errors[0].startswith("Error: snapshot.as_of is 2030-01-07, but the logs reach only to")
     assert "Traceback" not in failed.stderr
     assert project.bytes_below("data", "reports") == before
     clone.restore()
@@ -136,7 +136,7 @@ def test_a_week_later_the_last_list_is_as_it_was_and_everyone_on_it_accounted_fo
         assert clone.stage("commands.release").returncode == 0
         (first,) = lists.iterdir()
         before = {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}
-        # The list reads what was released, and the release says nothing new of itself.
+        # The list reads what was released; the release itself changes nothing.
         assert stages_run(clone.dvc("repro")) == ["score"]
         again = clone.stage("commands.release")
         assert again.returncode == 1

@@ -46,7 +46,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 
 def environment(clone: Clone) -> dict[str, str]:
-    """Of a command in the clone, which runs the clone's code."""
+    """Environment of a command in the clone, which runs the clone's code."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     return kept | QUIET | {"PYTHONPATH": str(clone.folder)}
 
@@ -107,9 +107,9 @@ def test_a_run_leads_back_to_commit_and_data(clone: Clone) -> None:
     from mlflow import MlflowClient  # noqa: PLC0415
 
     client = MlflowClient(f"sqlite:///{clone.folder / 'mlflow.db'}")
-    found = client.search_runs(["1"], order_by=["start_time DESC"])
+    states = client.search_runs(["1"], order_by=["start_time DESC"])
     runs = {
-        run.data.tags.get("dvc_exp_name", ""): run for run in found if run.inputs.dataset_inputs
+        run.data.tags.get("dvc_exp_name", ""): run for run in states if run.inputs.dataset_inputs
     }
     assert set(runs) == {"", "bushier", "sparser"}
     commits = clone.git("rev-list", "HEAD").split()

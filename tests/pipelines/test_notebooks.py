@@ -1,4 +1,4 @@
-"""Notebooks run from start to end, as Jupyter runs them, in a clone with what its stages wrote."""
+"""Notebooks run from start to end, as in Jupyter, in a clone with the outputs of its stages."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_notebooks_are_text_without_outputs_and_define_no_logic_of_the_pipeline(
         text = notebook.read_text(encoding="utf-8")
         assert "\ndef " not in text
         assert "\nclass " not in text
-        # The text is what jupytext would write of it: nothing is lost on the way to a notebook.
+        # The text is what jupytext would write: nothing is lost on the way to a notebook.
         assert jupytext.writes(jupytext.reads(text, "py:percent"), "py:percent").endswith(text)
 
 

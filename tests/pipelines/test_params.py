@@ -1,4 +1,4 @@
-"""params.yaml: what it says is checked, and what is wrong is said in one sentence."""
+"""params.yaml: every value is checked, and an error is one sentence."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_every_line_of_the_file_has_a_comment() -> None:
         ("ingest.source", "kafka", "ingest.source is 'kafka', but input should be 'simulated'"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_sentence(key: str, value: Any, sentence: str) -> None:
+def test_an_error_is_reported_in_one_sentence(key: str, value: Any, sentence: str) -> None:
     with pytest.raises(BadInputError, match=sentence) as caught:
         parse_params(changed(key, value))
     assert "\n" not in str(caught.value)

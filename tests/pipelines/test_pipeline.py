@@ -42,7 +42,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: Any) -> Project:
-    """A project of which every stage has run, on one thread."""
+    """A project in which every stage has run, on one thread."""
     project = Project(tmp_path_factory.mktemp("one"), SMALL | {"engine.threads": 1})
     project.run(*STAGES)
     return project
@@ -152,7 +152,7 @@ def test_scores_hold_the_risk_of_contraction_and_the_loss_expected_of_all(done: 
     assert table["contracted"].dropna().mean() == pytest.approx(less.mean(), rel=0.5)
 
 
-def test_a_small_memory_thins_snapshots_by_hash_and_a_smaller_one_more(done: Project) -> None:
+def test_a_memory_limit_thins_snapshots_by_hash_and_a_lower_one_more(done: Project) -> None:
     with done.inside():
         clock, names = load_params().clock, ("4w", "8w", "13w")
         whole, half, fifth = (load_history(clock, names, limit) for limit in ("1TB", "5MB", "2MB"))
@@ -175,17 +175,17 @@ def test_tuning_is_off_unless_asked_for_and_then_what_it_finds_is_used(
     for folder in ("snapshots", "features"):
         shutil.copytree(done / f"data/{folder}", other / f"data/{folder}")
     other.run("tune")
-    found = json.loads((other / "reports/tuning.json").read_text())
-    assert len(found["trials"]) == 2
-    assert found["lightgbm"] == min(found["trials"], key=lambda one: one["loss"])["params"]
-    found["lightgbm"] = {"num_leaves": 3}
-    (other / "reports/tuning.json").write_text(json.dumps(found))
+    tuning = json.loads((other / "reports/tuning.json").read_text())
+    assert len(tuning["trials"]) == 2
+    assert tuning["lightgbm"] == min(tuning["trials"], key=lambda one: one["loss"])["params"]
+    tuning["lightgbm"] = {"num_leaves": 3}
+    (other / "reports/tuning.json").write_text(json.dumps(tuning))
     with other.inside():
         settings = model_settings(load_params(), {})
     assert settings.lightgbm["num_leaves"] == 3
 
 
-def test_a_planted_leak_and_a_cause_with_too_few_events_are_told_on_the_page(
+def test_a_planted_leak_and_a_cause_with_too_few_events_are_named_on_the_page(
     done: Project, tmp_path: Any
 ) -> None:
     leaky = Project(tmp_path / "leaky", SMALL | {"train.min_events": 100})
@@ -210,8 +210,8 @@ def test_a_planted_leak_and_a_cause_with_too_few_events_are_told_on_the_page(
     evaluation = json.loads((done / "reports/evaluation/evaluation.json").read_text())
     evaluation["notes"] = [{"model": model.name, "note": note} for note in model.notes]
     tags = {"source": "simulated", "cutoff": "2023-12-25"}
-    told = description(evaluation, tags, {"snapshot.thin_every": 4}, {}, None, ())
-    assert all(f"- {note}" in told for note in model.notes)
+    text = description(evaluation, tags, {"snapshot.thin_every": 4}, {}, None, ())
+    assert all(f"- {note}" in text for note in model.notes)
 
 
 def test_page_picture_and_notebook_give_the_same_cohorts_recovery_and_losses(
@@ -250,7 +250,7 @@ def test_mlflow_holds_the_metrics_of_the_metrics_files(done: Project) -> None:
     children = [run for run in runs if run.info.run_id != parent.info.run_id]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     named = {run.data.tags["mlflow.runName"]: run.data.metrics for run in children}
-    # What every rival has in common with the model stands on the parent as the model's.
+    # Metrics shared by all rivals are logged on the parent as the model's.
     logged = {k: v for metrics in named.values() for k, v in metrics.items()} | parent.data.metrics
     read = {
         name: json.loads((done / f"reports/{name}.json").read_text())
@@ -319,7 +319,7 @@ def test_the_summary_names_the_list_the_page_and_the_ui(done: Project) -> None:
 
 @pytest.fixture(scope="module")
 def blind(tmp_path_factory: Any) -> tuple[Project, list[str]]:
-    """A project run on two threads while the truth is gone; looks at where it stood."""
+    """A project run on two threads without the truth; attempts to read it are recorded."""
     project = Project(tmp_path_factory.mktemp("two"), SMALL | {"engine.threads": 2})
     project.run("ingest")
     looked: list[str] = []
@@ -334,12 +334,12 @@ def blind(tmp_path_factory: Any) -> tuple[Project, list[str]]:
     truth.mkdir()
     sys.addaudithook(hook)
     project.run("validate", "snapshot", "featurize", "train", "score")
-    found = list(looked)
+    stages = list(looked)
     assert list(truth.iterdir()) == []
     assert looked, "the hook sees nothing, so that what it found means nothing"
     truth.rmdir()
     elsewhere.rename(truth)
-    return project, found
+    return project, stages
 
 
 def test_threads_change_no_byte_of_features_model_and_list(

@@ -31,7 +31,7 @@ NAME = "churn-risk-simulated"
 
 
 def client() -> Any:
-    """Of the store in the folder, whatever other tests told MLflow."""
+    """Client of the store in the folder, whichever store other tests set."""
     from mlflow import MlflowClient  # noqa: PLC0415
 
     uri = tracking_uri(None)
@@ -47,7 +47,7 @@ class Desk:
         self.scores = sealed()
 
     def publish(self, **changed: str) -> str:
-        """Log a run of this state, as far as the gate looks at it; its id."""
+        """Log a run of this state with what the gate reads; return its id."""
         with self.project.inside():
             store = client()
             version = store.create_model_version(NAME, str(self.project / "data/model"))
@@ -73,24 +73,24 @@ class Desk:
     def champion(self) -> tuple[str, str]:
         """Run of the champion in the folder, and version under the alias."""
         with self.project.inside():
-            found = load_champion()
+            stored = load_champion()
             version = client().get_model_version_by_alias(NAME, "champion")
-        assert found is not None
-        assert found.model_version == str(version.version)
-        return found.run_id, str(version.version)
+        assert stored is not None
+        assert stored.model_version == str(version.version)
+        return stored.run_id, str(version.version)
 
     def run(self, run_id: str) -> Any:
         with self.project.inside():
             return client().get_run(run_id).data
 
     def configure(self) -> None:
-        """Become another configuration."""
+        """Switch to another configuration."""
         self.project.set({"train.lightgbm.num_leaves": 9})
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small model, and a store in which its name is known."""
+    """A small model, and a store in which it is registered."""
     project = Project(tmp_path_factory.mktemp("store"), SMALL)
     data = risk_world(customers=100)
     block = refit_block(0, int(data.cutoff.max()), SPLIT)
@@ -128,7 +128,7 @@ def test_the_first_run_becomes_champion_and_its_model_is_tracked(
     assert desk.run(run).tags["gate.decision"] == "promoted"
     kept = pd.read_parquet(desk.project / "champion/sealed_scores.parquet")
     assert len(kept) == len(desk.scores)
-    # Nobody's name is kept in git.
+    # No name of a person is kept in git.
     assert not set(kept["customer_id"]) & set(desk.scores["customer_id"])
 
 
@@ -200,9 +200,9 @@ def test_force_overrules_with_a_reason_in_words(
         with pytest.raises(BadInputError, match="needs a reason in words"):
             crowned.promote(monkeypatch, run, no_reason)
     assert crowned.promote(monkeypatch, run, "the old model reads a log that is gone")
-    said = crowned.run(run).tags["gate.reason"]
-    assert said.startswith("Not better by the whole interval")
-    assert said.endswith("Forced: the old model reads a log that is gone")
+    reason = crowned.run(run).tags["gate.reason"]
+    assert reason.startswith("Not better by the whole interval")
+    assert reason.endswith("Forced: the old model reads a log that is gone")
     assert crowned.champion()[0] == run
 
 

@@ -22,8 +22,8 @@ import pandas as pd
 features = pd.read_parquet(sys.argv[2]).set_index("customer_id")
 model = mlflow.pyfunc.load_model(sys.argv[1])
 model.predict(features).to_parquet(sys.argv[3])
-told = model.predict(features.head(20), params={"reasons": 2})
-assert told["reason_voluntary_1"].str.contains(": ").all(), told
+rows = model.predict(features.head(20), params={"reasons": 2})
+assert rows["reason_voluntary_1"].str.contains(": ").all(), rows
 """
 
 ON_SPARK = """
@@ -52,7 +52,7 @@ spark.stop()
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A published project, with the features of today as any other system would hold them."""
+    """A published project, with today's features in a file as any other system would have them."""
     project = Project(tmp_path_factory.mktemp("served"), SMALL)
     project.run(*STAGES)
     features = pd.read_parquet(project / "data/features/features.parquet")
@@ -64,20 +64,20 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def model(done: Project) -> Path:
-    """The registered model, as a folder far from the project."""
+    """The registered model, as a folder outside of the project."""
     import mlflow  # noqa: PLC0415
 
     mlflow.set_tracking_uri(f"sqlite:///{done.folder / 'mlflow.db'}")
     target = done / "elsewhere"
     target.mkdir()
-    found = mlflow.artifacts.download_artifacts(
+    folder = mlflow.artifacts.download_artifacts(
         "models:/churn-risk-simulated@challenger", dst_path=str(target)
     )
-    return Path(found)
+    return Path(folder)
 
 
 def scores(python: Path | str, script: str, model: Path, done: Project) -> pd.DataFrame:
-    """Let a script score today's customers in another process, which knows nothing of this one."""
+    """Let a script score today's customers in another process, independent of this one."""
     out = done / "elsewhere/scores.parquet"
     alien = ("PYTHON", "MLFLOW_", "VIRTUAL_ENV")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(alien)}
@@ -95,14 +95,14 @@ def scores(python: Path | str, script: str, model: Path, done: Project) -> pd.Da
     return pd.read_parquet(out)
 
 
-def assert_scores_of_the_list(found: pd.DataFrame, done: Project) -> None:
+def assert_scores_of_the_list(scored: pd.DataFrame, done: Project) -> None:
     """Every risk equals the one that was handed out, bit for bit."""
     served = pd.read_parquet(done / "data/scores/scores.parquet").set_index("customer_id")
-    assert len(found) == len(served) > 300
-    assert len(found.columns) == 7
-    for column in found:
-        handed_out = served.loc[found.index, column].to_numpy()
-        assert np.array_equal(found[column].to_numpy(), handed_out), column
+    assert len(scored) == len(served) > 300
+    assert len(scored.columns) == 7
+    for column in scored:
+        handed_out = served.loc[scored.index, column].to_numpy()
+        assert np.array_equal(scored[column].to_numpy(), handed_out), column
 
 
 def test_a_clean_environment_of_its_own_requirements_gives_the_scores_of_the_list(

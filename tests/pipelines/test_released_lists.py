@@ -38,14 +38,14 @@ SETTINGS = SMALL | {"score.holdout_share": 0.25, "score.contact_cost": 500}
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Lists of three weeks: the second a week after the first, the third eight weeks later."""
+    """Lists of three weeks: the second one week after the first, the third eight weeks later."""
     made = Project(tmp_path_factory.mktemp("weeks"), SETTINGS)
     made.run(*WEEKLY, "commands.release")
     first = made.bytes_below("lists")
     made.run("commands.advance_week", *WEEKLY, "commands.release")
     after = made.bytes_below("lists")
     assert first.items() <= after.items(), "the first list was touched"
-    # Contacts have become dear by then, so that some are gone because they are worth no call.
+    # Contacts cost more by then, so that some customers are no longer worth a call.
     made.set(SETTINGS | {"ingest.simulated.weeks": 112, "score.contact_cost": 4000})
     made.run(*WEEKLY, "commands.release")
     return made
@@ -89,16 +89,16 @@ def test_a_list_is_released_once(project: Project) -> None:
     assert project.bytes_below("lists") == before
 
 
-def test_of_two_at_once_one_releases(project: Project, tmp_path: Path) -> None:
+def test_only_one_of_two_simultaneous_releases_succeeds(project: Project, tmp_path: Path) -> None:
     other = Project(tmp_path / "two", SETTINGS)
     (other / "data").symlink_to(project / "data")
-    said: list[str] = []
+    errors: list[str] = []
 
     def attempt() -> None:
         try:
             release.main()
         except BadInputError as error:
-            said.append(str(error))
+            errors.append(str(error))
 
     with other.inside():
         threads = [threading.Thread(target=attempt) for _ in range(2)]
@@ -106,8 +106,8 @@ def test_of_two_at_once_one_releases(project: Project, tmp_path: Path) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    assert len(said) == 1
-    assert "exists: the list of that week has been released" in said[0]
+    assert len(errors) == 1
+    assert "exists: the list of that week has been released" in errors[0]
     whole = {path.name for path in folders(project)[-1].rglob("*")}
     assert [{p.name for p in f.rglob("*")} for f in folders(other)] == [whole]
     assert [p.name for p in (other / "lists/simulated").iterdir()] == ["cutoff=2024-02-26"]
@@ -171,15 +171,15 @@ def test_places_are_compared_with_the_released_lists(project: Project) -> None:
     one, two, three = map(listed, folders(project))
     for now, earlier in ((two, [one]), (three, [one, two])):
         for customer, row in now.iterrows():
-            there = [customer in past.index for past in earlier]
+            was_listed = [customer in past.index for past in earlier]
             run = 1
-            for present in reversed(there):
+            for present in reversed(was_listed):
                 if not present:
                     break
                 run += 1
             assert row["weeks_on_list"] == run
-            if not there[-1]:
-                expected = "back" if any(there) else "new"
+            if not was_listed[-1]:
+                expected = "back" if any(was_listed) else "new"
             else:
                 old = earlier[-1].loc[customer]
                 step = row["position"] - old["position"]
@@ -239,11 +239,11 @@ def test_reasons_reconcile_with_the_model_on_every_row_of_every_record(project: 
     total = record["base_log_odds"] + record.filter(like="contribution_").sum(axis=1)
     assert np.abs(total - np.log(served / (1 - served))).max() < 1e-6
     for number, name in enumerate(CAUSES):
-        mine = cause == number
-        base, parts = explain(model, data.X[rows[mine]], data.feature_names, name)
-        assert np.allclose(record.loc[mine, "base_log_odds"], base, atol=1e-9)
+        of_cause = cause == number
+        base, parts = explain(model, data.X[rows[of_cause]], data.feature_names, name)
+        assert np.allclose(record.loc[of_cause, "base_log_odds"], base, atol=1e-9)
         assert np.allclose(
-            record[mine].filter(like="contribution_").sum(axis=1), parts.sum(axis=1), atol=1e-6
+            record[of_cause].filter(like="contribution_").sum(axis=1), parts.sum(axis=1), atol=1e-6
         )
 
 
@@ -268,7 +268,7 @@ def test_a_withheld_customer_stays_withheld_through_the_epoch(project: Project) 
     assert (both["status"] == WITHHELD).any()
 
 
-def test_crm_files_hold_a_row_a_customer_with_its_id_and_iso_dates(project: Project) -> None:
+def test_crm_files_have_one_row_per_customer_with_its_id_and_iso_dates(project: Project) -> None:
     newest = folders(project)[-1]
     rows = read(newest, "list")
     for name, key, due in (
@@ -281,7 +281,7 @@ def test_crm_files_hold_a_row_a_customer_with_its_id_and_iso_dates(project: Proj
         assert crm[due].tolist() == [day.isoformat() for day in rows["due_on"]]
 
 
-def test_the_first_lists_became_something(project: Project) -> None:
+def test_results_of_the_first_lists_equal_a_recomputation(project: Project) -> None:
     """Recomputed from the raw cancellations, the slow way."""
     with project.inside():
         _, extras = written(project)
@@ -295,20 +295,20 @@ def test_the_first_lists_became_something(project: Project) -> None:
     lives = pd.read_parquet(project / "data/snapshots/lifetimes.parquet")
     for queue in extras.realised:
         record = read(first if queue.cutoff.day == 1 else second, "record")
-        mine = record[(record["queue"] == queue.queue) & (record["status"] == LISTED)]
-        assert queue.listed == len(mine)
+        listed = record[(record["queue"] == queue.queue) & (record["status"] == LISTED)]
+        assert queue.listed == len(listed)
         end = queue.cutoff + pd.Timedelta(weeks=4)
         lost = lives[
             (lives["cause"] == CAUSES[QUEUES.index(queue.queue)])
             & (lives["stopped_at"] > queue.cutoff) & (lives["stopped_at"] <= end)
         ]  # fmt: skip
-        assert queue.churned == mine["customer_id"].isin(lost["customer_id"]).sum()
-        assert queue.promised == pytest.approx(mine["risk_4w"].sum(), abs=0.5)
+        assert queue.churned == listed["customer_id"].isin(lost["customer_id"]).sum()
+        assert queue.promised == pytest.approx(listed["risk_4w"].sum(), abs=0.5)
     assert sum(queue.churned for queue in extras.realised) > 0
 
 
 def written(project: Project) -> tuple[WeeklyList, PageExtras]:
-    """What ``score`` writes, before it is written."""
+    """Output of ``score``, before it is written."""
     from pipelines import score  # noqa: PLC0415
     from pipelines.params import load_params  # noqa: PLC0415
 
@@ -323,7 +323,7 @@ def written(project: Project) -> tuple[WeeklyList, PageExtras]:
     return handed[0]
 
 
-def test_changed_horizons_make_the_past_unknown_and_nothing_fail(
+def test_with_changed_horizons_the_past_is_unknown_and_nothing_fails(
     project: Project, tmp_path: Path
 ) -> None:
     other = Project(
@@ -331,7 +331,7 @@ def test_changed_horizons_make_the_past_unknown_and_nothing_fail(
         SETTINGS | {"ingest.simulated.weeks": 112, "snapshot.horizons": [3, 8, 13]},
     )
     (other / "lists").symlink_to(project / "lists")
-    # The same rows: stages replace files and edit none, so that links do.
+    # The same rows: stages replace files and never edit them, so links suffice.
     for folder in ("data", "reports"):
         shutil.copytree(project / folder, other / folder, copy_function=os.link)
     other.run("snapshot", "featurize", "train", "score")
@@ -341,7 +341,7 @@ def test_changed_horizons_make_the_past_unknown_and_nothing_fail(
     assert json.loads((other / "data/scores/realised.json").read_text()) == []
 
 
-def test_a_customer_up_close_is_what_the_logs_hold(project: Project) -> None:
+def test_details_of_a_customer_are_those_of_the_logs(project: Project) -> None:
     with project.inside():
         week, extras = written(project)
     clean = {

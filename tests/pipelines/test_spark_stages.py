@@ -47,10 +47,10 @@ def run_on_spark(on_duckdb: Project, folder: Path, master: str | None) -> Projec
 def assert_same(one: Project, other: Project) -> None:
     """All that the stages wrote, byte for byte."""
     folders = ("data/snapshots", "data/periods", "data/features", "data/scores")
-    found, expected = other.bytes_below(*folders), one.bytes_below(*folders)
+    written, expected = other.bytes_below(*folders), one.bytes_below(*folders)
     assert "data/scores/list.html" in expected
-    assert found.keys() == expected.keys()
-    assert [path for path in expected if found[path] != expected[path]] == []
+    assert written.keys() == expected.keys()
+    assert [path for path in expected if written[path] != expected[path]] == []
     counts = "reports/snapshots.json"
     assert (other / counts).read_bytes() == (one / counts).read_bytes()
 
@@ -103,9 +103,9 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def wait_for(log: Path, said: str, process: subprocess.Popen[bytes]) -> None:
+def wait_for(log: Path, message: str, process: subprocess.Popen[bytes]) -> None:
     for _ in range(1200):
-        if said in (text := log.read_text(errors="replace")):
+        if message in (text := log.read_text(errors="replace")):
             return
         assert process.poll() is None, text[-3000:]
         time.sleep(0.1)
@@ -121,7 +121,7 @@ def test_stages_on_a_cluster_of_two_workers_write_the_same(
         assert len(ran) == len(ON_SPARK), f"worker {worker} did not take part in every stage"
 
 
-def test_too_little_memory_is_said_in_one_sentence(on_duckdb: Project, tmp_path: Path) -> None:
+def test_too_little_memory_is_reported_in_one_sentence(on_duckdb: Project, tmp_path: Path) -> None:
     project = Project(tmp_path, WORLD | SPARK | {"engine.memory_limit": "100MB"})
     shutil.copytree(on_duckdb / "data/clean", tmp_path / "data/clean")
     done = project.command("snapshot")

@@ -37,7 +37,7 @@ for output in [*stage.get("outs", []), *stage.get("metrics", [])]:
 ALL = set(STAGES)
 # File that is edited -> stages that must run, beside ``code``.
 CASES: dict[str, set[str]] = {
-    # what nobody runs: studies, commands, pages for people
+    # not run by any stage: studies, commands, pages for people
     "studies/scoreboard.py": set(),
     "studies/bench/peers.py": set(),
     "pipelines/commands/release.py": set(),
@@ -96,7 +96,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 
 def edit(path: Path) -> None:
-    """Add a comment at the end of a file, in the manner of its kind."""
+    """Add a comment at the end of a file, in the syntax of its type."""
     with path.open("a", encoding="utf-8") as file:
         file.write("\n# A remark.\n")
 

@@ -1,4 +1,4 @@
-"""``make weekly``: one run at a time, and the next one takes up where a failed one stopped."""
+"""``make weekly``: one run at a time, and the next one continues where a failed one stopped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STEPS: list[str] = []
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project whose commands are noted down instead of run."""
+    """A project whose commands are recorded instead of run."""
     STEPS.clear()
 
     def run(command: Sequence[str], what: str) -> None:
@@ -46,13 +46,13 @@ def test_the_world_lives_on_only_when_its_last_list_was_handed_out(project: Proj
     (project / "lists/simulated/cutoff=2024-01-01").mkdir(parents=True)
     project.run("commands.monday")
     assert weeks(project) == 105
-    # This list was not handed out: say, dvc repro failed.
+    # This list was not released, for example because dvc repro failed.
     project.run("commands.monday")
     assert weeks(project) == 105
     assert STEPS == ["dvc repro", "release"] * 3
 
 
-def test_other_sources_bring_their_rows_by_a_command(
+def test_other_sources_fetch_their_rows_by_a_command(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.set({"ingest.source": "files", "ingest.path": "logs"})
@@ -78,12 +78,12 @@ def test_a_second_run_at_the_same_time_is_refused_and_does_nothing(project: Proj
                 monday.main()
             assert STEPS == []
             holder.kill()
-        # Whoever held it was killed: the lock is free.
+        # The process that held the lock was killed, so it is free.
         monday.main()
     assert STEPS == ["dvc repro", "release"]
 
 
-def test_a_failing_step_is_said_and_nothing_is_released(
+def test_a_failing_step_is_reported_and_nothing_is_released(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()

@@ -98,7 +98,7 @@ def seen(rows: list, customer: str, cutoff: dt.datetime, weeks: int | None = Non
         and row["available_at"] <= cutoff
         and row["event_at"] <= cutoff
         and (weeks is None or row["event_at"] > cutoff - weeks * WEEK)
-        and row.get("count") != 0  # a row of no use
+        and row.get("count") != 0  # a count of 0 is not use
     ]
     return sorted(counted, key=lambda row: (row["event_at"], row["event_id"]))
 
@@ -147,7 +147,7 @@ def windowed(world: dict[str, Any], customer: str, cutoff: dt.datetime, w: int) 
 
 
 def last(rows: list, column: str) -> Any:
-    """Last value known of a column, None without one."""
+    """Last known value of a column, None if there is none."""
     values = [row[column] for row in rows if row[column] is not None]
     return values[-1] if values else None
 
@@ -230,7 +230,7 @@ def contract_state(world: dict[str, Any], customer: str, cutoff: dt.datetime) ->
                     standing = False
                 elif kind in (*STARTS, "cancel_revoked"):
                     standing = started  # a revocation makes live only what was activated
-            if standing:  # what a stop says holds for what has ended
+            if standing:  # values of a stop describe the ended subscription
                 live[name] = [row for row in contract if row["kind"] not in STOPS]
         return live
 
@@ -254,11 +254,11 @@ def contract_state(world: dict[str, Any], customer: str, cutoff: dt.datetime) ->
 
 
 def assert_counted_by_hand(engine: Engine, raw: dict[str, Any]) -> Any:
-    """Features of random rows are those that the definitions give."""
+    """Check that features of random rows are those that the definitions give."""
     world = complete(raw)
     with tempfile.TemporaryDirectory() as folder:
-        found = features_of(world, CUTOFFS, Path(folder), engine)
-    for (customer, cutoff), row in found.items():
+        computed = features_of(world, CUTOFFS, Path(folder), engine)
+    for (customer, cutoff), row in computed.items():
         expected = {}
         for w in WINDOWS:
             expected |= windowed(world, customer, cutoff, w)

@@ -1,4 +1,4 @@
-"""From raw tables to features by the code that the stages run, and what two of them differ in."""
+"""From raw tables to features by the code of the stages, and how two results differ."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def run(tables: dict[str, pa.Table], folder: Path, engine: Engine) -> tuple[pa.T
 
 
 def until(table: pa.Table, cutoff: int) -> pa.Table:
-    """Rows at cutoffs up to one; who looks after an account now is not a matter of the past."""
+    """Rows at cutoffs up to one, without the owner, who is today's."""
     microseconds = table["cutoff"].cast(pa.int64())
     kept = table.filter(pc.less_equal(microseconds, CLOCK.cutoff_us(cutoff)))
     return kept.drop_columns([name for name in ("owner", "newest") if name in kept.column_names])

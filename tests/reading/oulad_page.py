@@ -9,7 +9,7 @@ from worlds.project import ROOT
 
 
 def changes() -> list[str]:
-    """What the command gives to its ``-S`` options, in order."""
+    """Values of the command's ``-S`` options, in order."""
     page = (ROOT / "docs/oulad.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^dvc exp run \\\n(?:.*\\\n)*.*$", page, re.MULTILINE)
     dvc, exp, run, *options = shlex.split(command.replace("\\\n", " "))

@@ -27,5 +27,5 @@ def later_week(scored: Scored) -> WeeklyList:
 
 @pytest.fixture(scope="session")
 def later_extras(scored: Scored) -> PageExtras:
-    """Details of each customer of that list, and what became of earlier ones."""
+    """Details of each customer of that list, and the results of earlier lists."""
     return later(scored)[1]

@@ -70,7 +70,7 @@ def test_the_playbook_of_the_package_is_sound_and_covers_every_reason_that_can_b
     book = load_playbook(PLAYBOOK, REASON_GROUPS)
     covered = {reason for rule in book.rules for reason in rule.reason or ()}
     covered |= {reason for rule in book.rules for reason in rule.among or ()}
-    # Nobody can change how long a customer has been one, or of what kind.
+    # Neither the age nor the kind of a customer can be changed.
     assert covered == set(REASON_GROUPS) - {"relationship", "profile"}
     used = {rule.action for rule in book.rules} | set(book.default.values())
     assert used == set(book.actions), "an action that no rule leads to"

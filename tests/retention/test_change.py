@@ -60,13 +60,13 @@ def test_each_kind_of_movement() -> None:
         ("same", "success", 3), ("moved", "billing", 2), ("stays", "billing", 1),
         ("broken", "success", 6), ("secret", "success", 7),
     )  # fmt: skip
-    found = movement(listed, PAST).set_index(listed["customer_id"])
-    assert found["change"].to_dict() == {
+    moves = movement(listed, PAST).set_index(listed["customer_id"])
+    assert moves["change"].to_dict() == {
         "new": "new", "back": "back", "up": "up", "down": "down", "same": "same",
         "moved": "moved", "stays": "same", "broken": "down",
         "secret": "new",  # withheld until now: the team has never seen it
     }  # fmt: skip
-    assert found["weeks_on_list"].to_dict() == {
+    assert moves["weeks_on_list"].to_dict() == {
         "new": 1, "back": 1, "up": 2, "down": 2, "same": 2, "moved": 2, "stays": 4, "broken": 2,
         "secret": 1,
     }  # fmt: skip
@@ -85,23 +85,23 @@ def test_each_reason_to_be_gone() -> None:
         drawn=(WITHHELD, 0.3),
         here=(LISTED, 0.3),
     )
-    found = gone(now, "4w", Past((CUTOFF - WEEK,), (last,), before)).set_index("customer_id")
-    assert found["why"].to_dict() == {
+    departures = gone(now, "4w", Past((CUTOFF - WEEK,), (last,), before)).set_index("customer_id")
+    assert departures["why"].to_dict() == {
         "called": "contacted", "resting": "paused", "calmer": "risk_fell", "cheaper": "worth_less",
         "passed": "overtaken", "departed": "left", "drawn": "withheld",
     }  # fmt: skip
-    assert set(found["why"]) == {*WHYS, WITHHELD}
-    assert found.loc["calmer", "risk_change_bp"] == -1000
-    assert found.loc["departed", list(CHANGE_COLUMNS)].isna().all()
-    # The last model is not to be had: what changed is known, its parts are not.
-    assert found["behaviour_change_bp"].isna().all()
+    assert set(departures["why"]) == {*WHYS, WITHHELD}
+    assert departures.loc["calmer", "risk_change_bp"] == -1000
+    assert departures.loc["departed", list(CHANGE_COLUMNS)].isna().all()
+    # The last model is missing: the change is known, its parts are not.
+    assert departures["behaviour_change_bp"].isna().all()
 
 
-def test_whoever_is_now_withheld_is_gone_without_a_word() -> None:
+def test_a_customer_who_is_now_withheld_is_gone_without_explanation() -> None:
     week = make(world())
     withheld = week.record[week.record["status"] == WITHHELD]
     columns = ["customer_id", "queue", "position", "status", "owner", "segment", "mrr"]
-    # They stood on the list of the epoch before.
+    # They were on the list of the epoch before.
     last = pd.concat([week.record[columns].assign(status=LISTED)], ignore_index=True)
     last["position"] = pd.Series(np.arange(1, len(last) + 1), dtype="Int64")
     now = make(world(), past=Past((CUTOFF - WEEK,), (last,), week.scores))
@@ -147,7 +147,7 @@ def test_a_customer_listed_for_six_weeks_is_withheld_in_all_or_in_none() -> None
     seen: dict[str, list[str]] = {}
     for step in range(6):
         noise = np.random.default_rng(step).uniform(0.7, 1.0, len(base.X))
-        # Other ranks each week: who stands beside whom decides nothing.
+        # Ranks differ each week: a customer's neighbours do not matter.
         snapshots = base.snapshots.assign(
             cutoff=pd.Series(CLOCK.cutoff_at(start + step), index=base.snapshots.index),
             mrr=(base.snapshots["mrr"] * noise).astype("int64"),

@@ -35,7 +35,7 @@ def test_an_axis_holds_its_largest_value_and_little_more(largest: float, ticks: 
     assert len(heights) <= ticks + 1
 
 
-def test_bars_stand_on_the_floor_as_high_as_their_values() -> None:
+def test_bars_start_at_the_floor_and_are_as_high_as_their_values() -> None:
     assert charts.bars(BOX, [1.0, None, 2.0, 0.0], 4.0, inset=0.2) == (
         "M5.0 100.0V75.0H20.0V100.0zM55.0 100.0V50.0H70.0V100.0z"
     )

@@ -27,23 +27,23 @@ def lifetimes(*rows: tuple[str, str, str | None, str | None]) -> pd.DataFrame:
     return frame
 
 
-def test_cohorts_are_read_only_where_enough_were_observed(tmp_path: Path) -> None:
+def test_cohorts_are_reported_only_where_enough_were_observed(tmp_path: Path) -> None:
     stayed = [(f"s{i}", "2023-01-10", None, None) for i in range(30)]
     left = [(f"l{i}", "2023-01-10", "2023-01-30", "voluntary") for i in range(10)]
     new = [("n", "2024-01-01", None, None)]
     later = [("z", "2024-03-01", None, None)]
-    found = cohorts(lifetimes(*stayed, *left, *new, *later), AS_OF)
-    assert [(cohort.quarter, cohort.customers) for cohort in found] == [
+    quarters = cohorts(lifetimes(*stayed, *left, *new, *later), AS_OF)
+    assert [(cohort.quarter, cohort.customers) for cohort in quarters] == [
         (dt.date(2023, 1, 1), 40), (dt.date(2024, 1, 1), 1),
     ]  # fmt: skip
-    assert found[0].retention[:6] == tuple([0.75] * 6)
-    assert all(math.isnan(share) for share in found[0].retention[6:])
-    assert found[0].early_churn == pytest.approx(0.25)
-    assert math.isnan(found[1].early_churn)
-    table = retention_table(found)
+    assert quarters[0].retention[:6] == tuple([0.75] * 6)
+    assert all(math.isnan(share) for share in quarters[0].retention[6:])
+    assert quarters[0].early_churn == pytest.approx(0.25)
+    assert math.isnan(quarters[1].early_churn)
+    table = retention_table(quarters)
     assert list(table) == ["2023 Q1", "2024 Q1"]
     assert table.index.tolist() == list(AGES)
-    assert np.array_equal(table["2023 Q1"], found[0].retention, equal_nan=True)
+    assert np.array_equal(table["2023 Q1"], quarters[0].retention, equal_nan=True)
     assert table["2024 Q1"].isna().all()
     cohort_picture(table, tmp_path / "cohorts.png")
     assert (tmp_path / "cohorts.png").stat().st_size > 5000

@@ -1,4 +1,4 @@
-"""What became of lists, and the effect of contacting, against a truth that is known."""
+"""Results of lists, and the effect of contacting, against a truth that is known."""
 
 from __future__ import annotations
 
@@ -68,19 +68,19 @@ LIVES = lifetimes(
 )
 
 
-def test_what_happened_is_read_in_the_horizon_and_nowhere_else() -> None:
+def test_outcomes_are_read_within_the_horizon_only() -> None:
     names = pd.Series([*LIVES["customer_id"].unique(), "nobody"], dtype="str")
     when = pd.Series([MONDAY] * len(names))
     outcome = outcome_after(names, when, LIVES, 4 * WEEK)
-    found = {n: None if pd.isna(o) else o for n, o in zip(names, outcome, strict=True)}
-    assert found == {
+    outcomes = {n: None if pd.isna(o) else o for n, o in zip(names, outcome, strict=True)}
+    assert outcomes == {
         "stays": "stayed", "decides": "voluntary", "on the last instant": "involuntary",
         "later": "stayed", "runs out": None, "had gone": None, "comes later": None,
         "twice": "involuntary", "nobody": None,
     }  # fmt: skip
 
 
-def test_a_list_is_held_against_what_happened_by_hand() -> None:
+def test_a_list_is_compared_with_what_happened_by_hand() -> None:
     names = ["stays", "decides", "later", "runs out", "on the last instant", "twice"]
     scores = pd.DataFrame(
         {
@@ -158,7 +158,7 @@ def truth_of(world: Path) -> pd.DataFrame:
 
 
 def test_contacting_the_list_of_a_world_is_measured_as_its_true_effect(world: Path) -> None:
-    """Weekly lists of the world's riskiest; who is contacted lives on by the truth of a contact."""
+    """Weekly lists of the riskiest; the contacted follow the true risk after a contact."""
     truth = truth_of(world)
     weeks = sorted(truth["cutoff"].unique())[30:82:2]
     truth = truth[truth["cutoff"].isin(weeks)]
@@ -174,7 +174,7 @@ def test_contacting_the_list_of_a_world_is_measured_as_its_true_effect(world: Pa
     # A year of lists: each customer's first listing of an epoch.
     first = first_listings([record], CLOCK, 26)
     units = first.merge(top, on=["customer_id", "cutoff"])
-    # One life a unit, so that the draws of one customer's epochs do not meet.
+    # One life per unit, so that the draws of one customer's epochs do not meet.
     names = pd.Series([f"u{i}" for i in range(len(units))], dtype="str")
     listings = first.assign(customer_id=names)
     expected = units["effect_4w"].mean()
@@ -214,13 +214,13 @@ def test_the_worlds_own_programme_is_measured_as_its_true_effect(world: Path) ->
     treated = assigned["arm"] == "treated"
     record = assigned.assign(queue="success", status=np.where(treated, LISTED, WITHHELD))
     # A contact works from the next cutoff on.
-    found = effects(first_listings([record], CLOCK, 26), lives, "5w", 5 * WEEK)
-    assert [effect.queue for effect in found] == ["success"]
+    measured = effects(first_listings([record], CLOCK, 26), lives, "5w", 5 * WEEK)
+    assert [effect.queue for effect in measured] == ["success"]
     control = assigned[~treated].assign(cutoff=lambda rows: rows["cutoff"] + WEEK)
     effect = control.merge(truth_of(world), on=["customer_id", "cutoff"])["effect_4w"]
     expected = 0.9 * effect.mean()  # nine in ten are reached
-    assert found[0].low <= expected <= found[0].high
-    assert found[0].listed + found[0].withheld > 500
+    assert measured[0].low <= expected <= measured[0].high
+    assert measured[0].listed + measured[0].withheld > 500
 
 
 def visible_logs(folder: Path, engine: Engine, **logs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -274,7 +274,7 @@ def test_lifetimes_without_contracts_end_with_silence(tmp_path: Path) -> None:
     assert stopped["gone"] == at(5 + 4)
 
 
-def test_who_has_decided_is_read_from_what_is_visible(tmp_path: Path) -> None:
+def test_decisions_are_read_from_visible_rows(tmp_path: Path) -> None:
     names = np.array(sorted({row["customer_id"] for row in SUBSCRIPTIONS}), dtype=object)
     decided = {}
     with open_engine() as engine:

@@ -1,4 +1,4 @@
-"""Files for the desks: text that no sheet runs, money and times as they are."""
+"""Files for the desks: text that no spreadsheet runs as a formula, exact money and times."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOSTILE = [
 
 
 def cells(text: str, delimiter: str) -> list[str]:
-    """What a spreadsheet of a locale with that delimiter takes for cells, quoted or not."""
+    """Cells as a spreadsheet in a locale with that delimiter splits them, quoted or not."""
     parsed = [cell for row in csv.reader(io.StringIO(text), delimiter=delimiter) for cell in row]
     naive = re.split(f"[{delimiter}\r\n]", text)
     return parsed + naive
@@ -48,7 +48,7 @@ def test_no_cell_starts_a_formula_in_any_locale(text: str) -> None:
 @given(
     st.text(alphabet=st.sampled_from(list("ab1;,|\t\r\n \"'=+-@\uff1d\ufeff\u200b")), max_size=12)
 )
-def test_no_text_whatever_starts_a_formula(text: str) -> None:
+def test_no_text_starts_a_formula(text: str) -> None:
     out = csv_text(pd.DataFrame({"owner": pd.Series([text], dtype="str"), "x": [1]}))
     for delimiter in ",;\t|":
         assert not [cell for cell in cells(out, delimiter) if starts_a_formula(cell)]
@@ -75,7 +75,7 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert escape_formula(text) == text
 
 
-def test_long_text_takes_no_long_time() -> None:
+def test_long_text_is_handled_quickly() -> None:
     for text in ("\t" * 10_000, ";" * 10_000, " " * 10_000, "; " * 5_000, "=" * 10_000):
         assert len(escape_formula(text)) <= len(text) + 1
 

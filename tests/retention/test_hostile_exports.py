@@ -99,7 +99,7 @@ def test_an_empty_list_is_a_sheet_with_a_header(tmp_path: Path) -> None:
 CRM = {"External_ID": "customer_id", "Owner": "owner", "MRR": "mrr", "Due": "due_on"}
 
 
-def test_a_crm_file_is_a_row_a_customer_that_starts_no_formula(week: WeeklyList) -> None:
+def test_a_crm_file_has_one_row_per_customer_and_no_formula(week: WeeklyList) -> None:
     printable = week.listed[week.listed["customer_id"] != HOSTILE[9]]
     out = csv_text(crm_frame(printable, CRM, MONEY_COLUMNS))
     rows = list(csv.DictReader(io.StringIO(out.removeprefix("\ufeff"), newline="")))
@@ -114,21 +114,21 @@ def test_a_crm_file_is_a_row_a_customer_that_starts_no_formula(week: WeeklyList)
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "message"),
     [
         ({"Id": "customer_id", "Hope": "hope"}, "names hope, which is not a column of the list"),
         ({"Owner": "owner"}, "has no header for customer_id"),
     ],
 )
 def test_a_crm_map_that_cannot_be_followed_is_refused(
-    week: WeeklyList, columns: dict[str, str], said: str
+    week: WeeklyList, columns: dict[str, str], message: str
 ) -> None:
-    with pytest.raises(BadInputError, match=said):
+    with pytest.raises(BadInputError, match=message):
         crm_frame(week.listed, columns)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_no_text_bends_the_message(text: str) -> None:
+def test_no_text_breaks_the_message(text: str) -> None:
     out = plain(text)
     assert "\n" not in out
     assert len(out) < 300
@@ -144,7 +144,7 @@ def test_the_message_names_the_week_and_the_first_rows(week: WeeklyList) -> None
     assert "30 Dec 2024" in lines[0]
     assert f"{len(week.listed)} customers" in lines[0]
     assert lines[1] == "This is the first list."
-    assert sum(line.startswith("- ") for line in lines) == 12  # five and "more" a queue
+    assert sum(line.startswith("- ") for line in lines) == 12  # five and "more" per queue
     assert "<script" not in out
     assert len(out) < 8000
 

@@ -115,7 +115,7 @@ def test_windows_of_every_length_have_words(
         assert render(sentence, language, "EUR").endswith(text)
 
 
-def test_a_sentence_without_a_translation_is_english_to_the_last_word() -> None:
+def test_a_sentence_without_a_translation_is_entirely_english() -> None:
     sentence = Sentence(
         "{value} [goat/goats] in the barn for <span>", {"window": 4, "period_days": 7}, 2.0
     )

@@ -87,7 +87,7 @@ def test_kaplan_meier_equals_lifelines() -> None:
     assert restricted_mean(duration, event, 12.0) == pytest.approx(mean)
 
 
-def test_only_complete_months_are_looked_at() -> None:
+def test_only_complete_months_are_reported() -> None:
     starts = month_starts(at("2024-01-15"), at("2024-04-08"), 24)
     assert [start.date().isoformat() for start in starts] == [
         "2024-02-01", "2024-03-01", "2024-04-01",
@@ -175,12 +175,12 @@ def test_recovery_follows_every_invoice_equally_long() -> None:
         }
     )
     starts = [at(f"2024-0{month}-01") for month in (1, 2, 3, 4)]
-    found = dict(recovery_by_month(failed, at("2024-04-08"), starts))
-    january, february = found[dt.date(2024, 1, 1)], found[dt.date(2024, 2, 1)]
+    recovery = dict(recovery_by_month(failed, at("2024-04-08"), starts))
+    january, february = recovery[dt.date(2024, 1, 1)], recovery[dt.date(2024, 2, 1)]
     assert (january.failed, january.recovered, january.rate) == (3, 1, pytest.approx(1 / 3))
     assert (january.amount, january.recovered_amount) == (700, 100)
     assert (february.failed, february.recovered) == (1, 1)
-    assert dt.date(2024, 3, 1) not in found
+    assert dt.date(2024, 3, 1) not in recovery
 
 
 def test_failed_invoices_are_paid_by_a_later_success_only(tmp_path: Path) -> None:
@@ -195,12 +195,12 @@ def test_failed_invoices_are_paid_by_a_later_success_only(tmp_path: Path) -> Non
     log = frame.assign(event_at=when, available_at=when, amount=frame["amount"].astype("Int64"))
     with open_engine() as engine:
         table = engine.read(stored(log, tmp_path))
-        found = failed_invoices(table, us("2024-02-15"), engine)
-    assert found["failed_at"].tolist() == [at("2024-01-02"), at("2024-01-04"), at("2024-02-01")]
-    assert found["paid_at"].isna().tolist() == [False, True, True]
-    assert found["paid_at"][0] == at("2024-01-09")
-    assert found["amount"].tolist() == [100, 70, 10]
-    assert found["invoice_id"].tolist() == ["i1", "i3", "i4"]
+        invoices = failed_invoices(table, us("2024-02-15"), engine)
+    assert invoices["failed_at"].tolist() == [at("2024-01-02"), at("2024-01-04"), at("2024-02-01")]
+    assert invoices["paid_at"].isna().tolist() == [False, True, True]
+    assert invoices["paid_at"][0] == at("2024-01-09")
+    assert invoices["amount"].tolist() == [100, 70, 10]
+    assert invoices["invoice_id"].tolist() == ["i1", "i3", "i4"]
 
 
 def test_a_group_divides_by_customer_months_and_values_a_lifetime() -> None:
@@ -211,20 +211,20 @@ def test_a_group_divides_by_customer_months_and_values_a_lifetime() -> None:
     assert math.isnan(Group("new", 0, 0, 0, (0, 0), math.nan, 0.8).monthly_churn[0])
 
 
-def test_groups_add_up_to_everybody() -> None:
-    found = business()
-    for groups in (found.segments, found.plans):
-        assert sum(group.customers for group in groups) == found.everybody.customers > 100
-        assert sum(group.mrr or 0 for group in groups) == found.everybody.mrr
-        assert sum(group.at_risk for group in groups) == found.everybody.at_risk
+def test_groups_add_up_to_all_customers() -> None:
+    overview = business()
+    for groups in (overview.segments, overview.plans):
+        assert sum(group.customers for group in groups) == overview.everybody.customers > 100
+        assert sum(group.mrr or 0 for group in groups) == overview.everybody.mrr
+        assert sum(group.at_risk for group in groups) == overview.everybody.at_risk
         for c in (0, 1):
-            assert sum(group.churned[c] for group in groups) == found.everybody.churned[c] > 0
-    assert found.recent["voluntary"].sum() == found.everybody.churned[0]
-    assert sum(cohort.customers for cohort in found.cohorts) == 800
+            assert sum(group.churned[c] for group in groups) == overview.everybody.churned[c] > 0
+    assert overview.recent["voluntary"].sum() == overview.everybody.churned[0]
+    assert sum(cohort.customers for cohort in overview.cohorts) == 800
 
 
 def small() -> Overview:
-    """Return the overview of one customer who came a week ago."""
+    """Return the overview of one customer who signed up a week ago."""
     lifetimes = pd.DataFrame(
         {
             "customer_id": ["c1"], "plan": pd.Series([None], dtype="str"),
@@ -237,15 +237,15 @@ def small() -> Overview:
 
 
 def test_the_overview_prints_rates_with_their_denominators() -> None:
-    found = business()
-    text = Document(overview_page.page(found)).text
-    recovery, recent = found.recent_recovery, found.recent
+    overview = business()
+    text = Document(overview_page.page(overview)).text
+    recovery, recent = overview.recent_recovery, overview.recent
     assert f"{recovery.recovered} of {recovery.failed} within 28 days" in text
     lost = recent["voluntary"].sum() + recent["involuntary"].sum()
     assert f"{recent['involuntary'].sum()} of {lost} lost customers" in text
     assert ENGLISH.percent(lost / recent["customers"].sum()) in text
-    assert ENGLISH.money(found.everybody.lifetime_value, "EUR") in text
-    for group in (*found.segments, *found.plans):
+    assert ENGLISH.money(overview.everybody.lifetime_value, "EUR") in text
+    for group in (*overview.segments, *overview.plans):
         assert group.name in text
 
 

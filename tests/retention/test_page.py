@@ -1,4 +1,4 @@
-"""The list as a page: what it shows, in every language, whatever the words are."""
+"""The list as a page: what it shows, in every language."""
 
 from __future__ import annotations
 
@@ -218,12 +218,12 @@ def test_the_change_of_risk_is_split_into_parts_that_add_up(scored: Scored) -> N
     rescored = dataclasses.replace(earlier(make(scored)), rescored=scored.risks * 0.9)
     week = make(scored, past=rescored)
     number = "([+\u2212]?[0-9.]+)"
-    found = re.findall(
+    splits = re.findall(
         f"{number} points = {number} by behaviour {number} by the model",
         Document(page(week)).text,
     )
-    assert len(found) == week.listed["risk_change_bp"].notna().sum() > 10
-    for parts in found:
+    assert len(splits) == week.listed["risk_change_bp"].notna().sum() > 10
+    for parts in splits:
         whole, behaviour, model = (round(100 * float(p.replace("\u2212", "-"))) for p in parts)
         assert whole == behaviour + model
 
@@ -271,7 +271,7 @@ def test_the_page_reads_whole_in_every_language(
             assert language.gettext(action) in document.text
 
 
-def test_what_became_of_earlier_lists_is_shown_with_its_interval(later_document: Document) -> None:
+def test_results_of_earlier_lists_are_shown_with_their_interval(later_document: Document) -> None:
     text = later_document.text
     assert "8.1% of 140 listed customers left, 13% of 15 withheld ones: \u22125.20 points" in text
     assert "95% interval \u221221.00 to +8.00" in text

@@ -92,7 +92,7 @@ def hostile() -> tuple[WeeklyList, PageExtras]:
 
 @pytest.fixture
 def opened(browser: Browser, folder: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Open a page offline; afterwards nothing was said on the console or asked of a network."""
+    """Open a page offline; check afterwards for console messages and network requests."""
     faults: list[str] = []
 
     def go(name: str, path: Path | None = None, **options: Any) -> Page:
@@ -115,7 +115,7 @@ def opened(browser: Browser, folder: Path, request: pytest.FixtureRequest) -> It
 
 
 def customers(shown: Page) -> list[str]:
-    """Customers in sight, in their order."""
+    """Visible customers, in order."""
     return [
         text.strip()
         for text in shown.locator("tbody[data-owner]:visible .opener bdi").all_inner_texts()
@@ -191,7 +191,7 @@ def test_the_language_changes_and_the_choices_stay(opened: Any) -> None:
     shown = opened("list")
     shown.fill("#search", "customer-000")
     shown.locator("tr.row:visible").first.click()
-    found = customers(shown)
+    names = customers(shown)
     for code, search, contact in (
         ("nl", "Zoeken", "Wat te doen"), ("sv", "Sök", "Vad som bör göras"),
         ("it", "Cerca", "Che cosa fare"), ("en", "Search", "What to do"),
@@ -200,12 +200,12 @@ def test_the_language_changes_and_the_choices_stay(opened: Any) -> None:
         assert shown.evaluate("document.documentElement.lang") == code
         assert search in shown.inner_text(".toolbar")
         assert contact.lower() in shown.inner_text(".sheet:visible").lower()
-        assert customers(shown) == found
+        assert customers(shown) == names
         assert shown.evaluate("document.activeElement.id") == "language"
         assert shown.locator("#language").input_value() == code
 
 
-def test_the_browsers_own_language_is_met(opened: Any) -> None:
+def test_the_page_opens_in_the_language_of_the_browser(opened: Any) -> None:
     assert "Behoudlijst" in opened("list", locale="nl-NL").title()
     assert "Abbandoni" in opened("overview", locale="it-IT").title()
     assert "Retention list" in opened("list", locale="fi-FI").title()
@@ -225,7 +225,7 @@ def test_it_prints_with_rows_as_opened(opened: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("name", ["list", "first", "empty", "hostile", "overview"])
-def test_axe_finds_no_serious_fault_and_nothing_runs_over(
+def test_axe_finds_no_serious_fault_and_nothing_overflows(
     opened: Any, name: str, width: int, scheme: str
 ) -> None:
     shown = opened(name, viewport={"width": width, "height": 900}, color_scheme=scheme)
@@ -246,7 +246,7 @@ def test_axe_finds_no_serious_fault_and_nothing_runs_over(
 
 @pytest.mark.parametrize("width", [1280, 1000, 390])
 @pytest.mark.parametrize("code", CODES)
-def test_no_part_of_an_opened_customer_runs_into_the_next(
+def test_no_part_of_an_opened_customer_overlaps_the_next(
     opened: Any, code: str, width: int
 ) -> None:
     shown = opened("list", viewport={"width": width, "height": 900})
@@ -267,7 +267,7 @@ def test_no_part_of_an_opened_customer_runs_into_the_next(
     assert shown.evaluate(too_wide) == []
 
 
-def test_hostile_text_does_nothing_and_is_read_as_it_stands(opened: Any) -> None:
+def test_hostile_text_does_nothing_and_is_shown_as_text(opened: Any) -> None:
     shown = opened("hostile")
     assert shown.locator("script").count() == 1
     assert shown.locator("#page img").count() == 0
@@ -304,7 +304,7 @@ def test_twenty_thousand_at_risk_still_open_quickly(opened: Any, tmp_path: Path)
     began = time.perf_counter()
     shown = opened("large", path)
     assert len(customers(shown)) == len(week.listed) > 60
-    # A second is what it takes at leisure; other work runs on this machine.
+    # It takes a second on an idle machine; other work runs beside the tests.
     assert time.perf_counter() - began < 10.0
 
 

@@ -1,4 +1,4 @@
-"""Who comes first: savings, queues, ties and who is withheld."""
+"""Ranking: savings, queues, ties and withheld customers."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_expected_saving_by_hand() -> None:
     assert frame["risk_involuntary_4w"].tolist() == [0.1, 0.4]
 
 
-def test_everyone_is_scored_and_says_why_not_listed() -> None:
+def test_every_customer_is_scored_and_has_a_reason_if_not_listed() -> None:
     frame = customers(["a", "b", "c", "d", "e", "f"], [9_000] * 6, ["team"] * 6)
     frame["paused"] = [True, False, False, False, False, False]
     voluntary = [0.9, 0.9, 0.01, 0.7, 0.8, 0.6]
@@ -144,7 +144,7 @@ def test_ties_go_by_customer_id_whatever_the_order_of_rows() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_order_of_rows_changes_no_customers_place(seed: int) -> None:
+def test_the_order_of_rows_does_not_change_the_ranking(seed: int) -> None:
     generator = np.random.default_rng(seed)
     n = 40
     frame = customers(
@@ -171,7 +171,7 @@ def test_queues_follow_the_causes_of_the_contract() -> None:
     assert tuple(queue.cause for queue in SETTINGS.queues) == CAUSES
 
 
-def test_nobody_eligible_gives_an_empty_frame_with_all_columns() -> None:
+def test_without_eligible_customers_the_frame_is_empty_with_all_columns() -> None:
     empty = scores(customers([], [], []), np.empty((0, 2, 1)), ("4w",), KEPT, SETTINGS, epoch=0)
     assert len(empty) == 0
     assert {"status", "rank", "position", "saving_billing"} <= set(empty.columns)
@@ -180,7 +180,7 @@ def test_nobody_eligible_gives_an_empty_frame_with_all_columns() -> None:
 # Holdout
 
 
-def test_withholding_is_the_same_everywhere_and_for_ever() -> None:
+def test_withholding_never_changes() -> None:
     # Pinned: a change of the hash would withhold other customers in the middle of an epoch.
     names = [f"customer-{i}" for i in range(40)]
     assert [name for name in names if is_withheld(name, 107, "churn-risk", 0.1)] == [

@@ -1,3 +1,5 @@
+"""Reasons: which groups are named, in which words, and that they add up to the risk."""
+
 from __future__ import annotations
 
 import math
@@ -164,7 +166,7 @@ def test_every_feature_has_words_for_every_value() -> None:
     assert not wrong
 
 
-def test_where_nothing_is_there_no_sentence_speaks_as_if_something_were() -> None:
+def test_zero_and_missing_values_have_sentences_of_their_own() -> None:
     for item in REAL.values():
         assert sentence_for(item, 0.0, NAN).template == (item.zero or item.sentence), item.name
         assert item.zero != item.sentence, item.name
@@ -199,9 +201,9 @@ def test_every_row_reconciles_and_quotes_its_groups_largest_feature(
         assert row.lowering is None or row.lowering.contribution == min(row.groups.values()) < 0
         for reason in shown:
             sign = math.copysign(1.0, reason.contribution)
-            mine = [j for j, item in enumerate(CATALOG) if item.group == reason.group]
+            members = [j for j, item in enumerate(CATALOG) if item.group == reason.group]
             quoted = names.index(reason.feature)
-            largest = max(sign * contributions[i, j] for j in mine)
+            largest = max(sign * contributions[i, j] for j in members)
             assert sign * contributions[i, quoted] == largest
             assert not any(name in reason.text for name in names if "_" in name)
             assert reason.heading == REASON_GROUPS[reason.group]

@@ -61,13 +61,13 @@ def test_reasons_reconcile_on_every_row_of_the_record(scored: Scored, week: Week
     )
 
 
-def test_reasons_that_are_not_of_the_served_risk_stop_the_run(scored: Scored) -> None:
+def test_reasons_that_do_not_add_up_to_the_served_risk_stop_the_run(scored: Scored) -> None:
     wrong = dataclasses.replace(scored, risks=scored.risks * 0.99)
     with pytest.raises(ValueError, match="do not add up"):
         make(wrong)
 
 
-def test_only_listed_and_withheld_rows_are_explained_once_a_queue(scored: Scored) -> None:
+def test_only_listed_and_withheld_rows_are_explained_once_per_queue(scored: Scored) -> None:
     asked: list[tuple[str, int]] = []
 
     def explain(rows: np.ndarray, cause: str) -> tuple[np.ndarray, np.ndarray]:
@@ -93,11 +93,11 @@ def test_reasons_quote_the_customers_own_values(scored: Scored, week: WeeklyList
     quoted = 0
     for row in week.listed.itertuples():
         for text in (row.reason_1, row.reason_2, row.reason_3, row.lowering_reason):
-            found = re.fullmatch(
+            mention = re.fullmatch(
                 r"Time since last use: Last used the product (\d+) days? ago", text
             )
-            if found:
-                assert float(found[1]) == absent_for[row.customer_id]
+            if mention:
+                assert float(mention[1]) == absent_for[row.customer_id]
                 quoted += 1
     assert quoted >= 5
 
@@ -160,7 +160,7 @@ def test_snapshots_of_two_cutoffs_are_refused(scored: Scored) -> None:
         make(dataclasses.replace(scored, snapshots=mixed))
 
 
-def test_more_scores_stand_behind_those_that_the_list_is_made_of(
+def test_additional_scores_follow_those_that_make_the_list(
     scored: Scored, week: WeeklyList
 ) -> None:
     contraction = np.linspace(0, 1, len(scored.X))

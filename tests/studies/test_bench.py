@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """A small world in a folder of its own, in which the test stands."""
+    """A small world in its own folder, the working folder of the test."""
     project = Project(tmp_path_factory.mktemp("bench"), {})
     with project.inside():
         params = load_params()
@@ -36,7 +36,7 @@ def test_ours_and_the_peers_that_live_here_find_the_same_sums(task: dict[str, An
     assert peers.pandas_per_cutoff(task) == sums
 
 
-def test_a_wrong_window_would_show(task: dict[str, Any]) -> None:
+def test_a_wrong_window_is_noticed(task: dict[str, Any]) -> None:
     longer = task | {"period_us": task["period_us"] + 1_000_000 * 3600}
     assert peers.sql_join(longer) != ours.aggregates(task, load_params())["sums"]
 
@@ -102,14 +102,14 @@ def test_a_bar_of_100_million_rows_is_not_claimed_on_fewer() -> None:
     assert [bar.holds for bar in report.bars({"events": rows})] == [True, False]
 
 
-def test_the_report_is_a_table_a_section() -> None:
+def test_the_report_has_one_table_per_section() -> None:
     rows = rows_of_peers(scan=1, ours=8, pandas=80, polars=79, sql=400, featuretools=900)
     text = report.bench_report({"peers": rows})
     assert "| times as fast as polars | 9.9 | at least 10 | **no** |" in text
     assert "| ours | 8 | yes |" in text
 
 
-def test_the_peers_know_nothing_of_ours() -> None:
+def test_the_peers_import_none_of_our_code() -> None:
     tree = ast.parse(Path(peers.__file__).read_text(encoding="utf-8"))
     names = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     names |= {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}

@@ -1,4 +1,4 @@
-"""Cox regressions as a peer: who they learn from, and the closed form of their hazards."""
+"""Cox regressions as a peer: which rows they learn from, and the closed form of their hazards."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_coefficients_act_proportionally_on_the_hazard() -> None:
 def test_lifelines_finds_the_hazards_of_a_proportional_world() -> None:
     random = np.random.default_rng(0)
     X = random.normal(size=(6000, 2))
-    # Rates a period of two causes; time runs in whole horizons.
+    # Rates per period of two causes; time runs in whole horizons.
     rates = 0.02 * np.exp(0.6 * X[:, [0]] * [1, 0] - 0.4 * X[:, [1]] * [0, 1])
     times = random.exponential(1 / rates)
     ends = np.array([2, 4, 6])
@@ -100,4 +100,4 @@ def test_lifelines_converges_where_rare_marks_all_but_settle_it() -> None:
     other = solve_cox(X, periods, cause, np.array([2, 4, 6]), penalty=1e-3)[1]
     along = X @ other.coefficients
     assert along[owes].min() > along[~owes].max()
-    assert along[owes].mean() - along[~owes].mean() < 40  # it runs away to hundreds
+    assert along[owes].mean() - along[~owes].mean() < 40  # it diverges to hundreds

@@ -34,7 +34,7 @@ def test_the_script_of_the_cox_model_is_there() -> None:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project of which all stages but the last have run."""
+    """A project in which all stages but the last have run."""
     project = Project(tmp_path_factory.mktemp("scoreboard"), SMALL)
     project.run(*STAGES[:-1])
     return project
@@ -56,7 +56,7 @@ def test_the_scoreboard_tunes_and_measures_every_rival_that_can_run(
         "base rate",
         "oracle",
     ):
-        assert text.count(f"| {rival} | ") == 7  # the comparison, and a table a cause and horizon
+        assert text.count(f"| {rival} | ") == 7  # comparison, and one table per cause and horizon
     assert "cox" not in text
     assert "tuned with 1 trials" in text
     control = text.split("### Control: shuffled outcomes")[1]
@@ -64,9 +64,9 @@ def test_the_scoreboard_tunes_and_measures_every_rival_that_can_run(
     assert len(re.findall(r"^- \w+ \d+w: 0\.\d{3} \(", control, re.MULTILINE)) == 6
     counted = r"^### Voluntary churn within 4w\n\n([\d,]+) test"
     rows = [
-        int(found.replace(",", ""))
-        for said in (text, grown)
-        for found in re.findall(counted, said, re.MULTILINE)
+        int(count.replace(",", ""))
+        for report in (text, grown)
+        for count in re.findall(counted, report, re.MULTILINE)
     ]
     assert rows[1] == pytest.approx(2 * rows[0], rel=0.15)
     assert grown.count("| logistic regression | ") == 3

@@ -22,7 +22,7 @@ class Clone:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # What is not committed yet is tested too.
+        # Files that are not committed yet are tested too.
         listing = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
         for name in self._run(*listing, at=ROOT).stdout.split("\0"):
             if (ROOT / name).is_file():
@@ -35,7 +35,7 @@ class Clone:
         self.commit()
 
     def set(self, overrides: Mapping[str, Any]) -> Project:
-        """Write params.yaml: those of a small world, but for some."""
+        """Write params.yaml of a small world with some values changed."""
         return Project(self.folder, SMALL | dict(overrides))
 
     def restore(self) -> None:
@@ -51,7 +51,7 @@ class Clone:
         self.git("commit", "--quiet", "--message", "A state")
 
     def dvc(self, *arguments: str) -> str:
-        """Run DVC and return all that it and the stages say; they must go well."""
+        """Run DVC and return the output of it and of the stages; they must succeed."""
         done = self.dvc_done(*arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -66,7 +66,7 @@ class Clone:
     def _run(
         self, *command: str, check: bool = True, at: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        # The stages import from where they stand, and know nothing of a run around them.
+        # The stages import from the clone, whatever run surrounds this one.
         outside = ("PYTHON", "DVC_", "MLFLOW_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(outside)}
         beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -80,7 +80,7 @@ class Clone:
         )
 
     def mlflow_runs(self) -> int:
-        """How many pipeline states MLflow holds, experiments included, children not."""
+        """Count the pipeline states in MLflow: with experiments, without child runs."""
         with closing(sqlite3.connect(self.folder / "mlflow.db")) as store:
             (runs,) = store.execute(
                 "select count(*) from runs where run_uuid not in "
@@ -92,6 +92,6 @@ class Clone:
         return self.folder / path
 
 
-def stages_run(said: str) -> list[str]:
+def stages_run(output: str) -> list[str]:
     """Stages that DVC ran, in order."""
-    return [stage for stage in STAGES if f"Running stage '{stage}'" in said]
+    return [stage for stage in STAGES if f"Running stage '{stage}'" in output]

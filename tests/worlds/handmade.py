@@ -17,7 +17,7 @@ MONDAY = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 
 
 def at(weeks: float = 0, **more: float) -> dt.datetime:
-    """An instant so many weeks (and days, hours, microseconds) after Monday 2024-01-01."""
+    """An instant some weeks (and days, hours, microseconds) after Monday 2024-01-01."""
     return MONDAY + dt.timedelta(weeks=weeks, **more)
 
 

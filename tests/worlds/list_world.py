@@ -205,7 +205,7 @@ def detail(number: int, text: str = "The export failed again.") -> CustomerDetai
 def later(
     scored: Scored, text: str = "The export failed again.", settings: ListSettings = SETTINGS
 ) -> tuple[WeeklyList, PageExtras]:
-    """A week with a past; with details, and what became of earlier lists."""
+    """A week with a past, details and results of earlier lists."""
     week = make(scored, settings, past=earlier(make(scored, settings)))
     realised = tuple(
         RealisedQueue(CUTOFF - dt.timedelta(weeks=5), *terms)

@@ -1,4 +1,4 @@
-"""What every test on Spark says of itself."""
+"""Marks of every test on Spark."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ START = dt.datetime(2022, 1, 3, tzinfo=dt.UTC)
 
 
 def business(customers: int = 800, seed: int = 3) -> Overview:
-    """Return the overview of customers who come evenly and leave by chance for either cause."""
+    """Return the overview of customers who sign up evenly and leave at random for either cause."""
     generator = np.random.default_rng(seed)
     names = np.array([f"c{i:05d}" for i in range(customers)], dtype=object)
     began = START + pd.to_timedelta(generator.integers(0, 1000, customers), unit="D")

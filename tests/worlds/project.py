@@ -62,7 +62,7 @@ class Project:
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
-        """Stand in the project's folder."""
+        """Change to the project's folder."""
         before = Path.cwd()
         os.chdir(self.folder)
         try:
@@ -71,7 +71,7 @@ class Project:
             os.chdir(before)
 
     def command(self, stage: str, code: Path = ROOT) -> subprocess.CompletedProcess[str]:
-        """Run a stage as DVC does, with the code that lies in a folder."""
+        """Run a stage as DVC does, with the code in a folder."""
         return subprocess.run(  # noqa: S603 - the command is ours
             [sys.executable, "-m", f"pipelines.{stage}"],
             cwd=self.folder,

@@ -41,7 +41,7 @@ def true_risks(X: np.ndarray) -> np.ndarray:
 
 
 def risk_world(customers: int = 300, seed: int = 0, last: int = LAST) -> RiskData:
-    """Every customer at every cutoff from 0 to ``last``, features drawn anew at each.
+    """Every customer at every cutoff from 0 to ``last``, with features drawn at each.
 
     Outcomes that are not known at ``last`` are unknown.
     """
@@ -49,7 +49,7 @@ def risk_world(customers: int = 300, seed: int = 0, last: int = LAST) -> RiskDat
     customer, cutoff = (grid.ravel() for grid in np.mgrid[:customers, : last + 1])
     X = random.normal(size=(len(customer), len(NAMES))).astype(np.float32)
     risks = true_risks(X)
-    # One uniform number a row says when and by what it churns.
+    # One uniform number per row decides when and by which cause it churns.
     chance = random.random(len(customer))[:, None]
     left = risks.sum(axis=1)
     first = np.argmax(chance < left, axis=1)

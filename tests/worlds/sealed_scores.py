@@ -20,14 +20,14 @@ def sealed(noise: float = 0.0, seed: int = 0, first: int = 0) -> pd.DataFrame:
         left = np.where(chance[cutoff] < true[:, 0], "voluntary", "stayed").astype(object)
         left[(chance[cutoff] >= true[:, 0]) & (chance[cutoff] < true.sum(axis=1))] = "involuntary"
         wrong = np.random.default_rng([seed, cutoff]).normal(0, noise, size=true.shape)
-        told = 0.5 * expit(logit(true / 0.5) + wrong)
+        risk = 0.5 * expit(logit(true / 0.5) + wrong)
         rows.append(
             pd.DataFrame(
                 {
                     "customer_id": [f"C{number:03d}" for number in range(CUSTOMERS)],
                     "cutoff": pd.Timestamp("2024-01-01", tz="UTC") + pd.Timedelta(weeks=cutoff),
-                    "risk_voluntary_4w": told[:, 0],
-                    "risk_involuntary_4w": told[:, 1],
+                    "risk_voluntary_4w": risk[:, 0],
+                    "risk_involuntary_4w": risk[:, 1],
                     "outcome_4w": left,
                 }
             )
