@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
+from data.contracts import INSTANT
 from data.visibility import visible
 
 if TYPE_CHECKING:
@@ -33,18 +36,21 @@ def failed_invoices(payments: Any, until_us: int, engine: Engine) -> pd.DataFram
     """
     known = visible(payments, until_us, engine)
     attempts = known.filter(known.kind.isin(["failed", "succeeded"]))
+    attempts = attempts.mutate(event_us=engine.microseconds(attempts.event_at))
     failed = attempts.filter(attempts.kind == "failed")
-    first = failed.group_by("invoice_id").agg(failed_at=failed.event_at.min())
+    first = failed.group_by("invoice_id").agg(failed_us=failed.event_us.min())
     rows = attempts.join(first, "invoice_id")
-    late = (rows.kind == "succeeded") & (rows.event_at >= rows.failed_at)
+    late = (rows.kind == "succeeded") & (rows.event_us >= rows.failed_us)
     invoices = rows.group_by("invoice_id").agg(
-        failed_at=rows.failed_at.min(),
-        paid_at=rows.event_at.min(where=late),
+        failed_us=rows.failed_us.min(),
+        paid_us=rows.event_us.min(where=late),
         amount=rows.amount.max().fill_null(0),
     )
-    frame: pd.DataFrame = engine.to_arrow(
-        invoices.order_by(["failed_at", "invoice_id"])
-    ).to_pandas()
-    return frame.astype(
-        {"failed_at": "datetime64[us, UTC]", "paid_at": "datetime64[us, UTC]", "amount": "int64"}
-    )
+    # As integers: engines differ in the time zone of an instant that was aggregated.
+    found = engine.to_arrow(invoices.order_by(["failed_us", "invoice_id"]))
+    columns = {"invoice_id": found["invoice_id"]}
+    for name in ("failed", "paid"):
+        columns[f"{name}_at"] = found[f"{name}_us"].cast(pa.int64()).cast(INSTANT)
+    columns["amount"] = found["amount"].cast(pa.int64())
+    frame: pd.DataFrame = pa.table(columns).to_pandas()
+    return frame

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.periods import Periods
+from features.period_reader import Periods
 from pipelines.load import load_catalog
 from pipelines.params import load_params
 from pipelines.paths import CLEAN, FEATURES, PERIODS, SCORES

