@@ -38,7 +38,7 @@ from data.snapshots import (
     thinning_phase,
     usage_snapshots,
 )
-from data.subscriptions import read_subscriptions
+from data.subscriptions import SubscriptionEvents, read_subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from data.clock import Clock
     from data.engine import Engine
+    from data.lifetimes import UsePeriods
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,11 +162,36 @@ def observe_population(
     return Population(snapshots, outcome_table, lifetimes, cutoffs, coverage, decided)
 
 
-def lifetimes_ignoring_contacts(
+def read_history(
     tables: Mapping[str, Any],
+    customers: NDArray[np.object_],
     clock: Clock,
     settings: PopulationSettings,
     engine: Engine,
+    as_of: int,
+) -> SubscriptionEvents | UsePeriods:
+    """Read the log that decides who left: subscriptions, or under the inactivity rule use.
+
+    Parameters
+    ----------
+    tables, clock, settings, engine
+        As for ``observe_population``.
+    customers
+        Sorted ids of all customers.
+    as_of
+        Number of a cutoff; rows that became available later are not read.
+    """
+    until = clock.cutoff_us(as_of)
+    if settings.rule == "contract":
+        return read_subscriptions(tables["subscriptions"], customers, until, engine)
+    return read_use_periods(tables["usage"], customers, clock, until, engine)
+
+
+def lifetimes_ignoring_contacts(
+    history: SubscriptionEvents | UsePeriods,
+    customers: NDArray[np.object_],
+    clock: Clock,
+    settings: PopulationSettings,
     as_of: int,
 ) -> pa.Table:
     """True lifetimes as of a cutoff in which a return undoes a churn after a contact as well.
@@ -175,23 +201,20 @@ def lifetimes_ignoring_contacts(
 
     Parameters
     ----------
-    tables, clock, settings, engine
+    history, customers
+        What ``read_history`` read as of that cutoff, and the sorted ids of all customers.
+    clock, settings
         As for ``observe_population``.
     as_of
-        Number of the cutoff; rows that became available later are not read.
+        Number of the cutoff.
     """
-    customers = tables["customers"].select("customer_id").order_by("customer_id")
-    names = engine.to_arrow(customers)["customer_id"].to_pandas().to_numpy(dtype=object)
-    until = clock.cutoff_us(as_of)
-    if settings.rule == "contract":
-        events = read_subscriptions(tables["subscriptions"], names, until, engine)
-        undo_us = settings.outcome.undo_days * MICROSECONDS_PER_DAY
-        return _lifetime_table(
-            contract_spells(events, undo_us), names, last_plans(events, len(names))
-        )
-    use = read_use_periods(tables["usage"], names, clock, until, engine)
-    spells = inactivity_spells(use, settings.silent_periods, as_of, clock)
-    return _lifetime_table(spells, names, np.full(len(names), None, dtype=object))
+    if isinstance(history, SubscriptionEvents):
+        spells = contract_spells(history, settings.outcome.undo_days * MICROSECONDS_PER_DAY)
+        plans = last_plans(history, len(customers))
+    else:
+        spells = inactivity_spells(history, settings.silent_periods, as_of, clock)
+        plans = np.full(len(customers), None, dtype=object)
+    return _lifetime_table(spells, customers, plans)
 
 
 def _mrr_if_stayed(mrr: pd.Series, outcome: pa.DictionaryArray) -> pa.Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -17,17 +17,23 @@ from retention.ranking import ListSettings
 from retention.realised import realised
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
-    from data.engine import Engine
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from data.lifetimes import UsePeriods
+    from data.subscriptions import SubscriptionEvents
     from pipelines.params import Params
     from retention.effect import Effect
     from retention.realised import RealisedQueue
 
 
 def look_back(
-    params: Params, logs: Mapping[str, Any], as_of: int, engine: Engine
+    params: Params,
+    history: SubscriptionEvents | UsePeriods,
+    customers: NDArray[np.object_],
+    as_of: int,
 ) -> tuple[tuple[RealisedQueue, ...], tuple[Effect, ...]]:
     """Compare the released lists with what happened, each once its follow-up has passed.
 
@@ -35,12 +41,10 @@ def look_back(
     ----------
     params
         The parameters.
-    logs
-        Clean tables by name, lazy Ibis tables.
+    history, customers
+        What ``data.population.read_history`` read, and the sorted ids of all customers.
     as_of
-        Number of the newest cutoff; later rows are not read.
-    engine
-        Runs the queries.
+        Number of the newest cutoff.
 
     Returns
     -------
@@ -56,7 +60,7 @@ def look_back(
     if not passed[0]:
         return (), ()
     lives = lifetimes_ignoring_contacts(
-        logs, clock, population_settings(params), engine, as_of
+        history, customers, clock, population_settings(params), as_of
     ).to_pandas()
     names = params.labels
     realised_lists = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from data.atomic import replaced_folder, write_text
 from data.contracts import CAUSES
 from data.invoices import failed_invoices
 from data.outcomes import contacted_between
-from data.subscriptions import read_subscriptions
+from data.population import read_history
+from data.subscriptions import SubscriptionEvents
 from features.declare import REASON_GROUPS
 from models.explain import explain
 from pipelines.engines import chosen_engine
@@ -24,6 +26,7 @@ from pipelines.params import load_params, terms
 from pipelines.paths import CLEAN, REPORTS, SCORES, SNAPSHOTS, tables_in
 from pipelines.released_lists import past_risks, read_past
 from pipelines.review.champion import serving_model
+from pipelines.snapshot import population_settings
 from pipelines.stage import run_stage
 from retention.chat import chat_message
 from retention.detail import PERIODS, details
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from data.engine import Engine
+    from data.lifetimes import UsePeriods
     from models.competing_risks import RiskModel
     from models.risk_data import RiskData
     from pipelines.params import Params
@@ -111,54 +115,78 @@ def policy(params: Params, lifetimes: pd.DataFrame, as_of: dt.datetime) -> Polic
     )
 
 
-def recently_contacted(
-    params: Params, logs: Mapping[str, Any], as_of: int, engine: Engine
-) -> set[str]:
+@dataclass(frozen=True)
+class Logs:
+    """The clean logs as of the newest cutoff.
+
+    Parameters
+    ----------
+    tables
+        By name, lazy Ibis tables.
+    customers
+        ``customer_id`` and ``segment``, sorted by the former.
+    history
+        The log that decides who left.
+    as_of
+        Number of the cutoff.
+    engine
+        Runs the queries.
+    """
+
+    tables: Mapping[str, Any]
+    customers: pd.DataFrame
+    history: SubscriptionEvents | UsePeriods
+    as_of: int
+    engine: Engine
+
+    @classmethod
+    def read(cls, params: Params, as_of: int, engine: Engine) -> Logs:
+        """Open the logs, and read those that several parts of the list need."""
+        tables = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
+        query = tables["customers"].select("customer_id", "segment").order_by("customer_id")
+        customers = engine.to_arrow(query).to_pandas()
+        names = customers["customer_id"].to_numpy(dtype=object)
+        settings = population_settings(params)
+        history = read_history(tables, names, params.clock, settings, engine, as_of)
+        return cls(tables, customers, history, as_of, engine)
+
+
+def recently_contacted(params: Params, logs: Logs) -> set[str]:
     """Customers who were contacted too recently to be called again."""
-    if "interventions" not in logs:
+    if "interventions" not in logs.tables:
         return set()
-    clock = params.clock
+    clock, as_of = params.clock, logs.as_of
     after = clock.cutoff_us(as_of - params.score.contact_pause_periods)
-    return contacted_between(logs["interventions"], after, clock.cutoff_us(as_of), engine)
+    log = logs.tables["interventions"]
+    return contacted_between(log, after, clock.cutoff_us(as_of), logs.engine)
 
 
-def page_extras(
-    params: Params,
-    week: WeeklyList,
-    logs: Mapping[str, Any],
-    as_of: int,
-    engine: Engine,
-    decided: int,
-) -> PageExtras:
+def page_extras(params: Params, week: WeeklyList, logs: Logs, decided: int) -> PageExtras:
     """Gather what the page shows beside the list; ``decided`` is the number who are leaving."""
     causes = dict(zip(QUEUE_NAMES, CAUSES, strict=True))
     risks = past_risks(params.ingest.source, week.listed, causes, week.labels[0], PERIODS)
     listed = week.listed["customer_id"].tolist()
-    realised, effects = look_back(params, logs, as_of, engine)
+    names = logs.customers["customer_id"].to_numpy(dtype=object)
+    realised, effects = look_back(params, logs.history, names, logs.as_of)
     return PageExtras(
-        details=details(listed, risks, logs, as_of, params.clock, engine),
+        details=details(listed, risks, logs.tables, logs.as_of, params.clock, logs.engine),
         realised=realised,
         effects=effects,
         decided=decided,
     )
 
 
-def churn_overview(
-    params: Params, lifetimes: pd.DataFrame, logs: Mapping[str, Any], as_of: int, engine: Engine
-) -> Overview:
+def churn_overview(params: Params, lifetimes: pd.DataFrame, logs: Logs) -> Overview:
     """Compute the second page from lifetimes, subscriptions and payments."""
-    until = params.clock.cutoff_us(as_of)
-    query = logs["customers"].select("customer_id", "segment").order_by("customer_id")
-    customers = engine.to_arrow(query).to_pandas()
     revenue, failed = None, None
-    if params.snapshot.rule == "contract":
-        names = customers["customer_id"].to_numpy(dtype=object)
-        revenue = revenue_steps(read_subscriptions(logs["subscriptions"], names, until, engine))
-    if "payments" in logs:
-        failed = failed_invoices(logs["payments"], until, engine)
+    if isinstance(logs.history, SubscriptionEvents):
+        revenue = revenue_steps(logs.history)
+    if "payments" in logs.tables:
+        until = params.clock.cutoff_us(logs.as_of)
+        failed = failed_invoices(logs.tables["payments"], until, logs.engine)
     return overview(
-        Records(lifetimes, customers, revenue, failed),
-        params.clock.cutoff_at(as_of),
+        Records(lifetimes, logs.customers, revenue, failed),
+        params.clock.cutoff_at(logs.as_of),
         params.score.margin,
         params.ingest.currency,
     )
@@ -225,16 +253,16 @@ def main() -> None:
         params.ingest.source, cutoff, data.X, data.feature_names, horizons, params.engine.threads
     )
     with chosen_engine(params) as engine:
-        logs = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
+        logs = Logs.read(params, as_of, engine)
         week = weekly_list(
             scored,
             policy(params, lifetimes, cutoff),
             provenance(params, model, version, counts),
-            recently_contacted(params, logs, as_of, engine),
+            recently_contacted(params, logs),
             past,
         )
-        extras = page_extras(params, week, logs, as_of, engine, counts["already_decided"])
-        churn = churn_overview(params, lifetimes, logs, as_of, engine)
+        extras = page_extras(params, week, logs, counts["already_decided"])
+        churn = churn_overview(params, lifetimes, logs)
     write(params, week, extras, churn)
     logger.info("%d customers scored, %d listed", len(week.scores), len(week.listed))
 

@@ -14,7 +14,11 @@ from data.clock import Clock
 from data.lifetimes import decided_customers
 from data.open_engine import open_engine
 from data.outcomes import OutcomeSettings
-from data.population import PopulationSettings, lifetimes_ignoring_contacts
+from data.population import (
+    PopulationSettings,
+    lifetimes_ignoring_contacts,
+    read_history,
+)
 from data.sources.simulated.world import simulate
 from data.sources.simulated.world_settings import WorldSettings
 from data.subscriptions import read_subscriptions
@@ -24,6 +28,7 @@ from retention.realised import outcome_after, realised
 from worlds.handmade import at, write_logs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from data.engine import Engine
@@ -200,13 +205,23 @@ def test_contacting_the_list_of_a_world_is_measured_as_its_true_effect(world: Pa
     assert 0.90 <= covered <= 0.99
 
 
+def lives_of(
+    logs: Mapping[str, Any], settings: PopulationSettings, engine: Engine, end: int
+) -> pd.DataFrame:
+    """Lifetimes of all customers of some logs."""
+    names = engine.to_arrow(logs["customers"])["customer_id"].to_pandas().sort_values()
+    customers = names.to_numpy(dtype=object)
+    history = read_history(logs, customers, CLOCK, settings, engine, end)
+    return lifetimes_ignoring_contacts(history, customers, CLOCK, settings, end).to_pandas()
+
+
 def test_the_worlds_own_programme_is_measured_as_its_true_effect(world: Path) -> None:
     """Its contacts are in the logs, and so is what followed them."""
     tables = ("customers", "subscriptions")
     with open_engine() as engine:
         logs = {name: engine.read(world / f"raw/{name}.parquet") for name in tables}
         end = CLOCK.cutoff_on(dt.date(2022, 1, 3)) + 90
-        lives = lifetimes_ignoring_contacts(logs, CLOCK, POPULATION, engine, end).to_pandas()
+        lives = lives_of(logs, POPULATION, engine, end)
     programme = pd.read_parquet(world / "raw/interventions.parquet")
     assigned = programme[programme["kind"] == "assigned"].rename(columns={"list_cutoff": "cutoff"})
     last = pd.Timestamp(CLOCK.cutoff_at(end)) - 8 * WEEK
@@ -252,7 +267,7 @@ def test_a_return_undoes_a_churn_for_the_contacted_as_well(tmp_path: Path) -> No
         logs = visible_logs(
             tmp_path, engine, customers=CUSTOMERS, subscriptions=SUBSCRIPTIONS, interventions=called
         )
-        lives = lifetimes_ignoring_contacts(logs, CLOCK, POPULATION, engine, end).to_pandas()
+        lives = lives_of(logs, POPULATION, engine, end)
     stopped = lives.set_index("customer_id")["stopped_at"]
     assert stopped.isna().to_dict() == {"back": True, "gone": False, "late": True, "two": True}
     assert stopped["gone"] == at(10)
@@ -268,7 +283,7 @@ def test_lifetimes_without_contracts_end_with_silence(tmp_path: Path) -> None:
     settings = dataclasses.replace(POPULATION, rule="inactivity")
     with open_engine() as engine:
         logs = visible_logs(tmp_path, engine, customers=CUSTOMERS, usage=use)
-        lives = lifetimes_ignoring_contacts(logs, CLOCK, settings, engine, end).to_pandas()
+        lives = lives_of(logs, settings, engine, end)
     stopped = lives.set_index("customer_id")["stopped_at"]
     assert pd.isna(stopped["back"])
     assert stopped["gone"] == at(5 + 4)
