@@ -179,25 +179,25 @@ class Parts:
         return np.bincount(self.cell[where], minlength=self.cells).astype(np.float64)
 
     def total(self, values: NDArray[Any], where: Flags | None = None) -> Numbers:
-        """Sum over the marked parts of each whole, exact below 2**53; 0 without any."""
+        """Sum over the marked parts of each whole, exact below 2**53; 0 if there are none."""
         marked = slice(None) if where is None else where
         weights = np.asarray(values, dtype=np.float64)[marked]
         total = np.bincount(self.cell[marked], weights=weights, minlength=self.cells)
         return total.astype(np.float64)  # of no parts at all, bincount makes integers
 
     def largest(self, values: Integers, where: Flags) -> Integers:
-        """Largest value over the marked parts of each whole; ``NOTHING`` without any."""
+        """Largest value over the marked parts of each whole; ``NOTHING`` if there are none."""
         result = np.full(self.cells, NOTHING, dtype=np.int64)
         np.maximum.at(result, self.cell[where], values[where])
         return result
 
     def smallest(self, values: Integers, where: Flags) -> Integers:
-        """Smallest value over the marked parts of each whole; ``NOTHING`` without any."""
+        """Smallest value over the marked parts of each whole; ``NOTHING`` if there are none."""
         largest = self.largest(-values, where)
         return np.where(largest == NOTHING, NOTHING, -largest)
 
     def main(self, value: Integers, where: Flags) -> Integers:
-        """Marked part of each whole with the largest value, the first of equals; -1 without any."""
+        """Marked part of each whole with the largest value, the first of equals; -1 if none."""
         best = self.largest(value, where)
         chosen = np.flatnonzero(where & (value == best[self.cell]))[::-1]
         result = np.full(self.cells, -1, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Cutoffs: which stretch of time the logs cover, and which cutoffs in it are looked at."""
+"""Cutoffs: the span that the logs cover, and the cutoffs at which customers are observed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Coverage:
         """Newest cutoff that the logs cover.
 
         A period counts as covered when some log reaches into its last day: an export taken on
-        Monday morning holds no row at exactly 00:00.
+        Monday morning has no row at exactly 00:00.
         """
         return clock.last_cutoff(max(self.newest_us.values()) + MICROSECONDS_PER_DAY)
 
@@ -68,14 +68,14 @@ def log_coverage(logs: Mapping[str, Any], engine: Engine, until_us: int | None =
 
 @dataclass(frozen=True)
 class CutoffRange:
-    """Which cutoffs are looked at.
+    """Cutoffs at which customers are observed.
 
     Parameters
     ----------
     first, as_of
         First and newest cutoff number, both included.
     thin_every
-        Before ``as_of`` a customer is looked at every so many cutoffs.
+        Before ``as_of`` each customer is observed at every ``thin_every``-th cutoff.
     """
 
     first: int
@@ -95,8 +95,8 @@ def choose_as_of(
     as_of
         The cutoff asked for, or None.
     outcome_log
-        The log that tells who left. Where it ends long before or after the others, nobody can say
-        who stayed in between.
+        The log that decides who left. If it ends long before or after the others, nothing says who
+        stayed in between.
     lateness_days
         Longest delay of a row; this and one period is how far the logs may end apart.
 
@@ -110,18 +110,18 @@ def choose_as_of(
         if as_of > newest:
             raise BadInputError(
                 f"snapshot.as_of is {clock.cutoff_at(as_of).date()}, but the logs reach only to "
-                f"the cutoff of {clock.cutoff_at(newest).date()}: bring newer rows or choose that "
-                "date."
+                f"the cutoff of {clock.cutoff_at(newest).date()}: provide newer rows or "
+                "choose that date."
             )
         return as_of
     latest = max(coverage.newest_us, key=lambda name: coverage.newest_us[name])
     there, ahead = coverage.newest_us[outcome_log], coverage.newest_us[latest]
     if ahead - there > lateness_days * MICROSECONDS_PER_DAY + clock.period_us:
         raise BadInputError(
-            f"The {outcome_log} log, which tells who left, ends on {clock.instant(there).date()}, "
-            f"but the {latest} log on {clock.instant(ahead).date()}: bring the missing rows, take "
-            "out rows of the future, or set snapshot.as_of to the cutoff up to which both are "
-            "complete."
+            f"The {outcome_log} log, which decides who left, ends on "
+            f"{clock.instant(there).date()}, but the {latest} log on "
+            f"{clock.instant(ahead).date()}: provide the missing rows, remove rows dated in the "
+            "future, or set snapshot.as_of to the cutoff up to which both are complete."
         )
     return newest
 
@@ -147,6 +147,6 @@ def choose_cutoffs(
         raise BadInputError(
             f"The logs cover {there} periods up to {clock.cutoff_at(as_of).date()}, fewer "
             f"than the {history_periods + 1} that snapshot.history_periods = {history_periods} "
-            "asks for: bring a longer history or lower it (and featurize.windows)."
+            "asks for: provide a longer history or lower it (and featurize.windows)."
         )
     return CutoffRange(first, as_of, thin_every)

@@ -1,4 +1,4 @@
-"""The population: everybody who is looked at, and what followed, from the clean logs."""
+"""The population: every customer observed, and what followed, from the clean logs."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class PopulationSettings(PopulationTerms):
 
 @dataclass(frozen=True)
 class Population:
-    """Everybody who is looked at, and what followed.
+    """Every customer observed, and what followed.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Population:
         (the last one), ``started_at``, ``stopped_at`` and ``cause`` (voluntary, involuntary, ended;
         both null while live).
     cutoffs, coverage
-        Which cutoffs are looked at, in which stretch of time.
+        Cutoffs at which customers are observed, and the span of the logs.
     already_decided
         Customers with a cancellation scheduled and not carried out at the newest cutoff who are
         not in its snapshots.
@@ -108,21 +108,21 @@ def observe_population(
     tables
         Clean tables of the contract by name, lazy Ibis tables; optional logs may be absent.
     clock, settings
-        The clock and who is looked at.
+        The clock, and which customers are observed when.
     engine
         Runs the queries.
 
     Raises
     ------
     BadInputError
-        If the log that tells who left is absent, the history is too short, nobody is a customer at
-        the newest cutoff, or nobody ever left.
+        If the log that decides who left is absent, the history is too short, or there is no
+        customer at the newest cutoff or none who ever left.
     """
     outcome_log = "subscriptions" if settings.rule == "contract" else "usage"
     if outcome_log not in tables:
         raise BadInputError(
             f"snapshot.rule is {settings.rule}, which reads who left from the {outcome_log} log, "
-            f"but there is no {outcome_log} log: bring it, or choose the other rule."
+            f"but there is no {outcome_log} log: add it, or choose the other rule."
         )
     logs = {name: table for name, table in tables.items() if name != "customers"}
     everything = log_coverage(logs, engine)
@@ -241,7 +241,7 @@ def _lifetime_table(
 
 @dataclass(frozen=True)
 class _Found:
-    """Cells that are looked at, and of everybody: true lifetimes, last plans, who has decided."""
+    """Observed cells, and for all customers true lifetimes, last plans and who has decided."""
 
     cells: pd.DataFrame
     spells: Spells
@@ -314,7 +314,7 @@ def _check_somebody(
     log = "subscriptions" if settings.rule == "contract" else "usage"
     if not (cells["cutoff"] == cutoffs.as_of).any():
         raise BadInputError(
-            f"Nobody is a customer on {clock.cutoff_at(cutoffs.as_of).date()}, the newest cutoff, "
+            f"There is no customer on {clock.cutoff_at(cutoffs.as_of).date()}, the newest cutoff, "
             f"by the {log} log: check that the log is complete, or set snapshot.as_of earlier."
         )
     # A contract that ran out is not churn.
@@ -322,9 +322,9 @@ def _check_somebody(
         advice = {
             "contract": "check that it holds the cancellations of past customers (kinds "
             "cancel_scheduled and cancelled), or choose snapshot.rule: inactivity",
-            "inactivity": "bring a longer history, or lower snapshot.silent_periods",
+            "inactivity": "provide a longer history, or lower snapshot.silent_periods",
         }
         raise BadInputError(
-            f"Nobody churned in the whole {log} log, in {len(spells.cause):,} lifetimes, so there "
-            f"is nothing to learn from: {advice[settings.rule]}."
+            f"No customer in the {log} log ever churned, in {len(spells.cause):,} lifetimes, so "
+            f"there is nothing to learn from: {advice[settings.rule]}."
         )

@@ -1,4 +1,4 @@
-"""Snapshots: which customers are looked at, at which cutoff, and who they visibly were there."""
+"""Snapshots: which customers are observed at which cutoff, and what is visible of them there."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ REVENUE_PERIODS = 13
 def snapshot_cells(
     spans: LiveSpans, cutoffs: CutoffRange, phase: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Expand live spans to the (span, cutoff number) cells that are looked at.
+    """Expand live spans to the (span, cutoff number) cells that are observed.
 
     Parameters
     ----------
     spans
         Cutoffs at which entities are live.
     cutoffs
-        Which cutoffs are looked at: all at ``as_of``, one in ``thin_every`` before.
+        Cutoffs that are observed: all customers at ``as_of``, one in ``thin_every`` before.
     phase
         Of each customer number, in ``[0, thin_every)``.
 
@@ -147,14 +147,14 @@ def later_mrr(
     periods: int,
     clock: Clock,
 ) -> pd.DataFrame:
-    """MRR of customers some periods after each cutoff that is looked at, as visible then.
+    """MRR of customers some periods after each observed cutoff, as visible then.
 
     Parameters
     ----------
     events, spans
         The subscription log and where subscriptions were live.
     cutoffs, phase
-        Which cutoffs of which customers are looked at, as in ``snapshot_cells``.
+        Which cutoffs of which customers are observed, as in ``snapshot_cells``.
     periods
         How much later; an outcome, to be read by no feature.
     clock

@@ -47,7 +47,7 @@ class Subscriptions:
     """State of a subscription in each cell, by the rows that the cell sees.
 
     The last row in the order of events speaks. What a stop row says of money, plan or terms holds
-    for what has ended, and is read by nobody.
+    for what has ended, and is not read.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ def visible(log: Any, until_us: int, engine: Engine) -> Any:
 
 
 def uses(usage: Any) -> Any:
-    """Rows of the usage log that are use: exports of daily sums hold rows of nothing as well."""
+    """Rows of the usage log that are use: a count of 0, as daily exports contain it, is not."""
     return usage.filter(usage["count"] > 0)
 
 

@@ -215,5 +215,5 @@ def core_uses_usual(known: Known, w: int, core: int) -> Numbers:
     unit="whole_days",
 )
 def days_since_core(known: Known, core: int) -> Numbers:
-    """Days from the last visible use of one core feature; NaN without any."""
+    """Days from the last visible use of one core feature; NaN if there is none."""
     return known.days_since(known.log("usage").max(f"core_last_us_{core}"))

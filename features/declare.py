@@ -43,14 +43,14 @@ UNITS: dict[Unit, str] = {
     "count": "how many",
     "cents": "minor units of the reporting currency",
     "share": "share of a whole, 0 to 1",
-    "multiple": "times the like of it at another time",
-    "ratio": "so many for each of something else",
+    "multiple": "multiple of the same quantity in another period",
+    "ratio": "number per unit of something else",
     "slope": "change per period",
     "flag": "1 yes, 0 no",
     "score": "points on the scale named in the sentence",
 }
 
-# The list shows a group whichever way it pushes the risk and whatever its values are: so its
+# The list shows a group whether it raises or lowers the risk and whatever its values are: so its
 # heading names a topic and claims nothing.
 REASON_GROUPS: dict[str, str] = {
     "usage_decline": "Amount of use",

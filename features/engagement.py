@@ -201,7 +201,7 @@ def weekend_use_share(known: Known, w: int) -> Numbers:
     monotone=UP,
 )
 def days_since_last_use(known: Known) -> Numbers:
-    """Days from the last visible use ever to the cutoff; NaN without any."""
+    """Days from the last visible use ever to the cutoff; NaN if there is none."""
     return known.days_since(known.log("usage").max("last_us"))
 
 
@@ -238,5 +238,5 @@ def absence_against_usual(known: Known) -> Numbers:
     monotone=UP,
 )
 def periods_of_silence(known: Known) -> Numbers:
-    """Whole periods since the last visible use; NaN without any."""
+    """Whole periods since the last visible use; NaN if there is none."""
     return np.floor(days_since_last_use(known) / known.clock.period_days)

@@ -1,4 +1,4 @@
-"""What is known of a block of customers at their cutoffs: the one thing that feature functions see.
+"""What is known of a block of customers at their cutoffs: the only input of a feature function.
 
 Nothing in here, and so no feature, can be asked for a row that is not visible at its cutoff.
 """

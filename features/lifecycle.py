@@ -384,5 +384,5 @@ def interval_shortened(known: Known, w: int) -> Numbers:
     missing="No change of the contract on record", unit="whole_days", group="relationship",
 )  # fmt: skip
 def days_since_contract_event(known: Known) -> Numbers:
-    """Days from the newest visible row of the log to the cutoff; NaN without any."""
+    """Days from the newest visible row of the log to the cutoff; NaN if there is none."""
     return known.days_since(known.log("subscriptions").max("last_us"))

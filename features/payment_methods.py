@@ -30,7 +30,7 @@ def method(known: Known) -> Integers:
 def card_dies_us(known: Known) -> Integers:
     """Instant from which the card on file is dead; ``NOTHING`` if unknown or not by card.
 
-    The expiry last known, unless the method was changed since to one that is no card.
+    The expiry last known, unless the method was changed since to another than a card.
     """
     expiry = known.history("payments").known("card_us")
     by_card = isin(known.once(method), [METHODS.index("card"), NOTHING])
@@ -98,7 +98,7 @@ def card_expires_before_renewal(known: Known) -> Numbers:
     missing="No update of the payment method on record", unit="whole_days",
 )  # fmt: skip
 def days_since_method_update(known: Known) -> Numbers:
-    """Days from the last update of the payment method to the cutoff; NaN without any."""
+    """Days from the last update of the payment method to the cutoff; NaN if there is none."""
     history = known.history("payments")
     return known.days_since(
         history.at(history.last(history["kind"] == KIND["method_updated"]), "event_us")

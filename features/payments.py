@@ -145,7 +145,7 @@ for _over, _group in (("short", "payment_arrears"), ("long", "profile")):
     unit="whole_days",
 )  # fmt: skip
 def days_since_failed_payment(known: Known) -> Numbers:
-    """Days from the last failed attempt to the cutoff; NaN without any."""
+    """Days from the last failed attempt to the cutoff; NaN if there is none."""
     return known.days_since(known.log("payments").max("last_failed_us"))
 
 
@@ -169,7 +169,7 @@ def failed_attempt_share(known: Known, w: int) -> Numbers:
     missing="No invoice fell due in the last <span>", over="long", unit="share",
 )  # fmt: skip
 def failed_invoice_share(known: Known, w: int) -> Numbers:
-    """Invoices with a failed attempt among those fallen due in the window; NaN without any."""
+    """Invoices with a failed attempt among those fallen due in the window; NaN if there is none."""
     state = known.once(invoices)
     due = state.due_within(w * known.clock.period_us)
     return ratio(state.pairs.count(due & (state.failures > 0)), state.pairs.count(due))
@@ -216,7 +216,7 @@ def dunning_attempt(known: Known) -> Numbers:
     unit="whole_days",
 )  # fmt: skip
 def days_to_next_attempt(known: Known) -> Numbers:
-    """Days to the first attempt yet to come on an invoice in dunning; NaN without any."""
+    """Days to the first attempt yet to come on an invoice in dunning; NaN if there is none."""
     state = known.once(invoices)
     planned = state.in_dunning & (state.next_attempt_us >= state.cutoff_us)
     return known.days_until(state.pairs.smallest(state.next_attempt_us, planned))
@@ -282,7 +282,7 @@ def amount_past_due(known: Known) -> Numbers:
     unit="whole_days",
 )  # fmt: skip
 def days_to_next_due(known: Known) -> Numbers:
-    """Days to the first due date still ahead of an outstanding invoice; NaN without any."""
+    """Days to the first due date still ahead of an outstanding invoice; NaN if there is none."""
     state = known.once(invoices)
     ahead = state.outstanding & (state.due_us >= state.cutoff_us)
     return known.days_until(state.pairs.smallest(state.due_us, ahead))

@@ -1,11 +1,18 @@
 """Roll: windows over periods in NumPy, exact in int64, at a cost linear in rows and output cells.
 
 A row lies in period ``event`` and is first seen at cutoff ``visible >= event``. It counts in the
-window ``(cutoff k-w, cutoff k]`` when ``k-w < event`` and ``visible <= k``: a late row joins when
-it becomes visible and leaves with its window, which is the stretch of cutoffs
-``[visible, event + w)``. So a sum is the difference of two prefix sums over the punctual rows,
-which lie side by side, and what late rows add: each at its cells where these are few, else by a
-step up and one down. Nothing is evaluated for cutoffs that nobody asks about.
+window ``(cutoff k-w, cutoff k]`` if ``k-w < event`` and ``visible <= k``: a late row joins when it
+becomes visible and leaves with its window, so it counts at the cutoffs ``[visible, event + w)``.
+
+1. Rows are split into those on time (``visible == event``) and late ones (``_Split``).
+2. The rows on time that count at a cell are contiguous (``_RowRanges``): a sum is the difference of
+   two prefix sums, a maximum or bitwise or comes from a sparse table (``_SparseTable``).
+3. Late rows are scattered: what they add is put at each of their cells where these are few, else
+   into a difference array, a step up where a row joins and one down where it leaves.
+4. Where a key's rows begin and end is looked up in a table if the keys are dense, else searched for
+   (``_CountUpTo``).
+
+So the cost is linear in rows and output cells, and nothing is evaluated for other cutoffs.
 """
 
 from __future__ import annotations
@@ -65,7 +72,7 @@ class Rolled:
         self._splits: dict[int, _Split] = {}
         self._windows: dict[tuple[int, int | None], _Window] = {}
         self._prefixes: dict[str, tuple[Integers, Integers]] = {}
-        self._ladders: dict[tuple[np.ufunc, str, int], _Ladder] = {}
+        self._sparse_tables: dict[tuple[np.ufunc, str, int], _SparseTable] = {}
 
     def __getitem__(self, name: str) -> Integers:
         """Return the column of that name, shape (rows,)."""
@@ -91,7 +98,7 @@ class Rolled:
         Shape (cells,), int64; 0 where no row counts.
         """
         seen, (prefix, upto_cutoff) = self._window(0, window), self._prefix(values)
-        result = prefix.take(seen.punctual.first)
+        result = prefix.take(seen.on_time.first)
         np.subtract(upto_cutoff, result, out=result)
         late = self._column(values)[self._split(0).late]
         if seen.late_cells <= self.cells:
@@ -198,15 +205,15 @@ class Rolled:
         return np.asarray(group * self._stride + offset, dtype=np.int64)
 
     def _prefix(self, values: str | Integers) -> tuple[Integers, Integers]:
-        """Running sum of the punctual rows, shape (punctual + 1,), and that of each cell's cutoff.
+        """Running sum of the rows on time, shape (on_time + 1,), and that of each cell's cutoff.
 
         Kept for columns.
         """
         if isinstance(values, str) and values in self._prefixes:
             return self._prefixes[values]
         split = self._split(0)
-        sums = np.zeros(split.punctual.size + 1, dtype=np.int64)
-        np.cumsum(self._column(values)[split.punctual], out=sums[1:])
+        sums = np.zeros(split.on_time.size + 1, dtype=np.int64)
+        np.cumsum(self._column(values)[split.on_time], out=sums[1:])
         found = sums, sums.take(split.upto_cutoff)
         if isinstance(values, str):
             self._prefixes[values] = found
@@ -215,37 +222,39 @@ class Rolled:
     def _fold(
         self, fold: np.ufunc, values: str | Integers, window: int | None, ago: int, empty: int
     ) -> Integers:
-        """Fold an idempotent operation: punctual rows lie side by side, late ones are spread."""
+        """Fold an idempotent operation: rows on time are contiguous, late ones are scattered."""
         column = self._column(values)
         if window is None:
             seen = self.as_of(ago)
-            stretches = _Stretches(seen.first, seen.position, column.size)
-            return _Ladder(fold, column[seen.order], empty).fold(stretches)
+            ranges = _RowRanges(seen.first, seen.position, column.size)
+            return _SparseTable(fold, column[seen.order], empty).fold(ranges)
         counted = self._window(ago, window)
-        result = self._ladder(fold, values, ago, empty).fold(counted.punctual)
+        result = self._sparse_table(fold, values, ago, empty).fold(counted.on_time)
         cells, rows = counted.late
         fold.at(result, cells, column[self._split(ago).late][rows])
         return result
 
-    def _ladder(self, fold: np.ufunc, values: str | Integers, ago: int, empty: int) -> _Ladder:
+    def _sparse_table(
+        self, fold: np.ufunc, values: str | Integers, ago: int, empty: int
+    ) -> _SparseTable:
         """Punctual rows made ready to be folded; kept for columns."""
         if not isinstance(values, str):
-            return _Ladder(fold, values[self._split(ago).punctual], empty)
+            return _SparseTable(fold, values[self._split(ago).on_time], empty)
         key = (fold, values, ago)
-        if key not in self._ladders:
-            column = self.columns[values][self._split(ago).punctual]
-            self._ladders[key] = _Ladder(fold, column, empty)
-        return self._ladders[key]
+        if key not in self._sparse_tables:
+            column = self.columns[values][self._split(ago).on_time]
+            self._sparse_tables[key] = _SparseTable(fold, column, empty)
+        return self._sparse_tables[key]
 
     def _split(self, ago: int) -> _Split:
-        """Tell punctual rows, which lie side by side, from late ones; once for each ``ago``."""
+        """Split the rows into those on time and late ones, once per ``ago``."""
         if ago not in self._splits:
             event = self.event + ago
             is_late = self.visible > event
-            punctual = np.flatnonzero(~is_late)
-            upto = _Upto(self._key(self.group[punctual], event[punctual]), self._span)
+            on_time = np.flatnonzero(~is_late)
+            upto = _CountUpTo(self._key(self.group[on_time], event[on_time]), self._span)
             late = np.flatnonzero(is_late)
-            self._splits[ago] = _Split(punctual, late, upto, upto(self._cell_key))
+            self._splits[ago] = _Split(on_time, late, upto, upto(self._cell_key))
         return self._splits[ago]
 
     def _window(self, ago: int, window: int | None) -> _Window:
@@ -261,14 +270,14 @@ class Rolled:
                 before = self._key(self.cell_group, oldest)
                 leaves = np.maximum(joins, self._key(group, event + window))
             self._windows[ago, window] = _Window(
-                _Stretches(split.upto(before), split.upto_cutoff, split.punctual.size),
+                _RowRanges(split.upto(before), split.upto_cutoff, split.on_time.size),
                 np.searchsorted(self._cell_key, joins),
                 np.searchsorted(self._cell_key, leaves),
             )
         return self._windows[ago, window]
 
 
-class _Upto:
+class _CountUpTo:
     """Counts how many of some sorted keys, each in ``[0, span)``, are at most as large as others.
 
     Looked up where the keys lie close together, else searched for.
@@ -287,17 +296,17 @@ class _Upto:
 
 @dataclass(frozen=True)
 class _Split:
-    """Row numbers of punctual and late rows; counts of punctual ones up to a key or a cutoff."""
+    """Rows on time and late rows, by number; counts of the former up to a key or a cutoff."""
 
-    punctual: Integers
+    on_time: Integers
     late: Integers
-    upto: _Upto
+    upto: _CountUpTo
     upto_cutoff: Integers
 
 
 @dataclass(frozen=True)
-class _Stretches:
-    """Rows ``[first, stop)`` of each cell, of so many."""
+class _RowRanges:
+    """Row range ``[first, stop)`` of each cell, out of ``rows``."""
 
     first: Integers
     stop: Integers
@@ -305,12 +314,12 @@ class _Stretches:
 
     @cached_property
     def depth(self) -> int:
-        """Levels of a ladder that it takes to fold the longest of them."""
+        """Levels of a sparse table that folding the longest of them takes."""
         return max(int((self.stop - self.first).max(initial=0)).bit_length(), 1)
 
     @cached_property
     def runs(self) -> tuple[Integers, Integers]:
-        """Places in a ladder of the two longest runs that cover each; 0, of nothing, if empty."""
+        """Places in a sparse table of the two runs that cover each range; 0 for an empty one."""
         length = self.stop - self.first
         level_of = np.zeros(1 << self.depth, dtype=np.int64)
         for step in range(1, self.depth):
@@ -327,7 +336,7 @@ class _Stretches:
 class _Window:
     """Punctual rows that count at each cell; late row ``i`` does at ``[joins[i], leaves[i])``."""
 
-    punctual: _Stretches
+    on_time: _RowRanges
     joins: Integers
     leaves: Integers
 
@@ -342,8 +351,8 @@ class _Window:
         return spread(self.joins, self.leaves)
 
 
-class _Ladder:
-    """A column to be folded over stretches by doubling: level ``l`` folds runs of ``2**l`` rows.
+class _SparseTable:
+    """A column to be folded over row ranges by doubling: level ``l`` folds runs of ``2**l`` rows.
 
     The levels lie one behind the other, and before them what stands for nothing.
     """
@@ -352,11 +361,11 @@ class _Ladder:
         self._fold, self._rows, self._depth = fold, column.size, 1
         self._runs = np.concatenate(([empty], column))
 
-    def fold(self, stretches: _Stretches) -> Integers:
-        """Fold each stretch."""
-        if stretches.depth > self._depth:
-            self._grow(stretches.depth)
-        first, last = stretches.runs
+    def fold(self, ranges: _RowRanges) -> Integers:
+        """Fold each range."""
+        if ranges.depth > self._depth:
+            self._grow(ranges.depth)
+        first, last = ranges.runs
         result = self._runs.take(first)
         return np.asarray(self._fold(result, self._runs.take(last), out=result))
 
@@ -372,11 +381,11 @@ class _Ladder:
 
 
 def spread(first: Integers, stop: Integers) -> tuple[Integers, Integers]:
-    """List the numbers of each stretch ``[first, stop)``, and which stretch each comes from.
+    """List the numbers of each range ``[first, stop)``, and which range each comes from.
 
     Returns
     -------
-    Two arrays of shape (sum of lengths,): the numbers, and the index of their stretch.
+    Two arrays of shape (sum of lengths,): the numbers, and the index of their range.
     """
     length = np.maximum(stop - first, 0)
     source = np.repeat(np.arange(length.size), length)

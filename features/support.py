@@ -169,7 +169,7 @@ def tickets_ever(known: Known) -> Numbers:
     zero="Opened a ticket within the last day", missing="No ticket ever opened", unit="whole_days",
 )  # fmt: skip
 def days_since_last_ticket(known: Known) -> Numbers:
-    """Days from the last ticket opened to the cutoff; NaN without any."""
+    """Days from the last ticket opened to the cutoff; NaN if there is none."""
     return known.days_since(known.log("tickets").max("last_us"))
 
 
@@ -270,7 +270,7 @@ def unsolved_share(known: Known, w: int) -> Numbers:
     norm="hours_to_solve_<long>",
 )  # fmt: skip
 def hours_to_solve(known: Known, w: int) -> Numbers:
-    """Mean whole hours from opening to the standing solution in the window; NaN without any."""
+    """Mean whole hours from opening to the standing solution in the window; NaN if none."""
     state = known.once(tickets)
     return _mean_hours(known, state, state.solved_us, w)[0]
 
@@ -282,7 +282,7 @@ def hours_to_solve(known: Known, w: int) -> Numbers:
     norm="hours_to_first_reply_<long>",
 )  # fmt: skip
 def hours_to_first_reply(known: Known, w: int) -> Numbers:
-    """Mean whole hours from opening to a first reply in the window; NaN without any."""
+    """Mean whole hours from opening to a first reply in the window; NaN if there is none."""
     state = known.once(tickets)
     return _mean_hours(known, state, state.answered_us, w)[0]
 
@@ -304,7 +304,7 @@ def most_reopened_ticket(known: Known) -> Numbers:
     norm="mean_rating_<long>",
 )  # fmt: skip
 def mean_rating(known: Known, w: int) -> Numbers:
-    """Mean of the ratings given; NaN without any."""
+    """Mean of the ratings given; NaN if there is none."""
     log = known.log("tickets")
     return ratio(log.sum("score", w), log.sum("rated", w))
 
@@ -314,7 +314,7 @@ def mean_rating(known: Known, w: int) -> Numbers:
     unit="score",
 )  # fmt: skip
 def last_rating(known: Known) -> Numbers:
-    """Score of the newest visible rating; NaN without any."""
+    """Score of the newest visible rating; NaN if there is none."""
     history = known.history("tickets")
     score = history.known("score", history["kind"] == KIND["rated"])
     return np.where(score == NOTHING, np.nan, score)
@@ -365,7 +365,7 @@ def last_nps(known: Known) -> Numbers:
     sources=("surveys",),
 )  # fmt: skip
 def mean_csat(known: Known, w: int) -> Numbers:
-    """Mean of the satisfaction scores; NaN without any."""
+    """Mean of the satisfaction scores; NaN if there is none."""
     log = known.log("surveys")
     return ratio(log.sum("csat_score", w), log.sum("csat", w))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pipelines.params import Params
 
-# Features that show a churn already under way; predicting it from them is no achievement.
+# Features that show a churn already under way; predicting it from them is not an achievement.
 SETTLED_BY = {"involuntary": "in_dunning"}
 
 

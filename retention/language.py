@@ -164,7 +164,7 @@ class Language:
         return f"+{text}" if value > 0 else text
 
     def day(self, date: dt.date) -> str:
-        """Write a date so that nobody takes the day for the month: ``30 Dec 2024``."""
+        """Write a date unambiguously: ``30 Dec 2024``."""
         return str(format_date(date, "d MMM y", locale=self.locale))
 
     def month(self, date: dt.date) -> str:

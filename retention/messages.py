@@ -1,7 +1,7 @@
 """All that a translator translates, and the catalogs brought up to date with it.
 
 ``python -m retention.messages`` adds new messages to ``retention/locale/*.po``, empty, and drops
-those that nobody says any more. An empty message is said in English.
+those that are no longer used. An empty translation is shown in English.
 """
 
 from __future__ import annotations

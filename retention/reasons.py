@@ -170,7 +170,7 @@ def _norms(X: NDArray[np.float32], catalog: Sequence[Feature]) -> NDArray[np.flo
 
 
 def check_reconciled(explained: Sequence[Explanation], risk: NDArray[np.float64]) -> None:
-    """Hold the explanations to the served risks.
+    """Check that explanations add up to the served risks.
 
     Raises
     ------

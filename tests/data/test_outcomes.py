@@ -376,7 +376,9 @@ def test_a_history_that_is_too_short_and_a_date_without_data_say_so() -> None:
 def test_a_log_of_outcomes_that_ends_long_before_the_others_is_refused() -> None:
     # Else the weeks that it does not cover would count as "stayed".
     coverage = Coverage(us(0), {"subscriptions": us(20), "payments": us(22.1)})
-    with pytest.raises(BadInputError, match="The subscriptions log, which tells who left, ends on"):
+    with pytest.raises(
+        BadInputError, match="The subscriptions log, which decides who left, ends on"
+    ):
         choose_as_of(coverage, CLOCK, None, "subscriptions", 7)
     assert choose_as_of(coverage, CLOCK, k(20), "subscriptions", 7) == k(20)
     near = Coverage(us(0), {"subscriptions": us(20), "payments": us(21.9)})

@@ -260,13 +260,13 @@ CASES: dict[str, Case] = {
     ),
     "no log that shows who left": Case(
         "snapshot", remove(SUBSCRIPTIONS),
-        r"snapshot\.rule is contract, .* but there is no subscriptions log: bring it, or",
+        r"snapshot\.rule is contract, .* but there is no subscriptions log: add it, or",
         BEFORE["snapshot"],
     ),
     "no churn": Case(
         "snapshot",
         rewrite(SUBSCRIPTIONS, without_kinds("cancel_scheduled", "cancelled", "ended")),
-        r"Nobody churned in the whole subscriptions log, in [\d,]+ lifetimes, .* check that",
+        r"No customer in the subscriptions log ever churned, in [\d,]+ lifetimes, .* check that",
         BEFORE["snapshot"],
     ),
     "no churn but contracts that ran out": Case(
@@ -277,18 +277,18 @@ CASES: dict[str, Case] = {
                 old.combine_chunks(), pc.equal(old, "cancelled").combine_chunks(), "ended"
             ))),
         ),
-        r"Nobody churned in the whole subscriptions log, in [\d,]+ lifetimes, .* check that",
+        r"No customer in the subscriptions log ever churned, in [\d,]+ lifetimes, .* check that",
         BEFORE["snapshot"],
     ),
     "nobody ever silent": Case(
         "snapshot",
         both(setting("snapshot.rule", "inactivity"), setting("snapshot.silent_periods", WEEKS)),
-        r"Nobody churned in the whole usage log, .* lower snapshot\.silent_periods",
+        r"No customer in the usage log ever churned, .* lower snapshot\.silent_periods",
     ),
     "history shorter than the windows": Case(
         "snapshot", newest_weeks(6),
         r"The logs cover \d periods up to 2025-02-24, fewer than the 9 that "
-        r"snapshot\.history_periods = 8 asks for: bring a longer history or lower it",
+        r"snapshot\.history_periods = 8 asks for: provide a longer history or lower it",
         BEFORE["snapshot"],
     ),
     "as of a day after the logs": Case(
