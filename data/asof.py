@@ -1,7 +1,7 @@
-"""As of: the last row, in the order of events, that a group can see at an instant.
+"""As of: the last row of a group, in event order, that is visible at an instant.
 
-Everything that asks "what was known then" asks here. Instants are integers of any kind, as long as
-rows and cells have the same: microseconds, numbers of cutoffs, or places in a log.
+All code that needs "what was known then" uses this module. Instants are integers of any kind, if
+rows and cells have the same kind: microseconds, cutoff numbers, or positions in a log.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 NOTHING = -(1 << 62)
 """Stands for "no value" in integer columns: smaller than any instant, amount or count."""
 NEVER = int(np.iinfo(np.int64).max)
-"""An instant that never comes."""
+"""Instant later than any other: what never happens."""
 
 
 def packed(*pairs: tuple[Integers, Integers]) -> list[Integers]:
     """Pack pairs (group, instant) into integers that sort as the pairs do.
 
-    All keys that are to be compared are packed at once. Where groups times the span of the instants
-    outgrow 64 bits (microseconds of many customers do), instants are replaced by their ranks.
+    Pack all keys that are to be compared in one call. If groups times the span of the instants
+    exceed 64 bits (as do microseconds of many customers), instants are replaced by their ranks.
 
     Parameters
     ----------
     pairs
-        Two arrays of the same shape each.
+        Each has two arrays of the same shape.
 
     Returns
     -------
-    One int64 array a pair.
+    One int64 array per pair.
     """
     groups, instants = zip(*pairs, strict=True)
     lowest_group, highest_group = _bounds(groups)
@@ -59,7 +59,7 @@ def customer_numbers(names: Any, customers: NDArray[np.object_]) -> Integers:
 
 
 def _bounds(arrays: tuple[Integers, ...]) -> tuple[int, int]:
-    """Smallest and largest of all, as integers that do not overflow."""
+    """Return the smallest and largest value of all arrays, as Python integers (no overflow)."""
     bounds = [(int(array.min()), int(array.max())) for array in arrays if array.size]
     return min((low for low, _ in bounds), default=0), max((high for _, high in bounds), default=0)
 
@@ -67,7 +67,7 @@ def _bounds(arrays: tuple[Integers, ...]) -> tuple[int, int]:
 def last_before(
     group: Integers, instant: Integers, cell_group: Integers, cell_instant: Integers
 ) -> Integers:
-    """Last row of each cell's group at or before the cell's instant.
+    """Find the last row of each cell's group at or before the cell's instant.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def last_before(
 
     Returns
     -------
-    Shape (cells,): row numbers, -1 where there is none.
+    Shape (cells,): row numbers, -1 if there is none.
     """
     keys, cell_keys = packed((group, instant), (cell_group, cell_instant))
     row = np.searchsorted(keys, cell_keys, side="right") - 1
@@ -86,30 +86,30 @@ def last_before(
 
 
 def taken(values: NDArray[Any], rows: Integers, empty: Any = NOTHING) -> NDArray[Any]:
-    """Value of each row, ``empty`` where its number is -1; shape and order of ``rows``."""
+    """Return the value of each row number, ``empty`` where it is -1; shape of ``rows``."""
     if not values.size:
         return np.full(rows.shape, empty, dtype=values.dtype)
     return np.where(rows >= 0, values[rows], np.asarray(empty, dtype=values.dtype))
 
 
 class AsOf:
-    """Rows of groups, seen from cells (group, instant): a row counts once it can be seen.
+    """Rows of groups, seen from cells (group, instant): a row counts once it is visible.
 
     Parameters
     ----------
     row_key
-        Shape (rows,): the row's group and the instant from which it is seen, packed. Rows are
-        sorted by group and within it by the order of events.
+        Shape (rows,): the row's group and the first instant that sees it, packed. Rows are sorted
+        by group and, within it, in event order.
     cell_key
-        Shape (cells,): the cell's group and instant, packed alike.
+        Shape (cells,): the cell's group and instant, packed in the same call.
     first
         Shape (cells,): first row of the cell's group.
     """
 
     def __init__(self, row_key: Integers, cell_key: Integers, first: Integers) -> None:
         self.first = first
-        # Rows in the order in which they are seen, and how many of them each cell sees; those of
-        # earlier groups are counted along.
+        # Rows in the order in which they become visible, and how many of them each cell sees; rows
+        # of earlier groups are included in that number.
         self.order = np.argsort(row_key, kind="stable")
         self.position = np.searchsorted(row_key[self.order], cell_key, side="right")
 
@@ -117,17 +117,17 @@ class AsOf:
     def of(
         cls, group: Integers, seen_from: Integers, cell_group: Integers, cell_instant: Integers
     ) -> Self:
-        """Follow rows, given with groups ascending, from cells in any order."""
+        """Pack rows, given with ascending groups, and cells, in any order."""
         row_key, cell_key = packed((group, seen_from), (cell_group, cell_instant))
         return cls(row_key, cell_key, np.searchsorted(group, cell_group))
 
     def last(self, where: Flags) -> Integers:
-        """Last row in the order of events, of those marked (rows,) and seen; shape (cells,).
+        """Find the last marked (rows,) and visible row, in event order; shape (cells,).
 
-        An older event that is seen late never replaces a newer one. -1 where there is none.
+        An older event that becomes visible late never replaces a newer one. -1 if there is none.
         """
-        # Row numbers ascend with the groups, so a plain running maximum never looks back past a
-        # group's own first row unless the group has none: that is what the last line catches.
+        # Row numbers ascend with the groups, so a running maximum returns a row of an earlier
+        # group only if the cell's own group has none: the last line removes these.
         newest = np.maximum.accumulate(np.where(where, np.arange(where.size), -1)[self.order])
         row = np.concatenate(([-1], newest))[self.position]
         return np.where(row >= self.first, row, -1)
@@ -136,18 +136,18 @@ class AsOf:
 def stretches(
     group: Integers, seen_from: Integers, end: int
 ) -> tuple[Integers, Integers, Integers]:
-    """Stretches of instants within which what a group sees stays the same.
+    """Return the stretches of instants within which a group sees the same rows.
 
     Parameters
     ----------
     group, seen_from
         Shape (rows,), in any order.
     end
-        Where the last stretch of each group ends, not included; none reaches further.
+        End of the last stretch of each group, excluded.
 
     Returns
     -------
-    Group, first instant and one past the last of each, sorted by the first two.
+    Group, first instant, and one past the last instant of each stretch, sorted by the first two.
     """
     order = np.lexsort((seen_from, group))
     group, first = group[order], seen_from[order]
@@ -161,12 +161,12 @@ def stretches(
 
 
 class Parts:
-    """Parts of wholes, such as the subscriptions that a snapshot sees; money and counts add up.
+    """Parts of wholes, such as the subscriptions that a snapshot sees, and their sums.
 
     Parameters
     ----------
     cell
-        Shape (parts,): number of each part's whole.
+        Shape (parts,): number of the whole that each part belongs to.
     cells
         Number of wholes.
     """
@@ -183,23 +183,23 @@ class Parts:
         marked = slice(None) if where is None else where
         weights = np.asarray(values, dtype=np.float64)[marked]
         total = np.bincount(self.cell[marked], weights=weights, minlength=self.cells)
-        return total.astype(np.float64)  # of no parts at all, bincount makes integers
+        return total.astype(np.float64)  # without parts, bincount returns integers
 
     def largest(self, values: Integers, where: Flags) -> Integers:
-        """Largest value over the marked parts of each whole; ``NOTHING`` if there are none."""
+        """Return the largest value of the marked parts of each whole; ``NOTHING`` without any."""
         result = np.full(self.cells, NOTHING, dtype=np.int64)
         np.maximum.at(result, self.cell[where], values[where])
         return result
 
     def smallest(self, values: Integers, where: Flags) -> Integers:
-        """Smallest value over the marked parts of each whole; ``NOTHING`` if there are none."""
+        """Return the smallest value of the marked parts of each whole; ``NOTHING`` without any."""
         largest = self.largest(-values, where)
         return np.where(largest == NOTHING, NOTHING, -largest)
 
     def main(self, value: Integers, where: Flags) -> Integers:
-        """Marked part of each whole with the largest value, the first of equals; -1 if none."""
+        """Find the marked part of each whole with the largest value (first of ties; -1 if none)."""
         best = self.largest(value, where)
         chosen = np.flatnonzero(where & (value == best[self.cell]))[::-1]
         result = np.full(self.cells, -1, dtype=np.int64)
-        result[self.cell[chosen]] = chosen  # of several assignments to one place the last one stays
+        result[self.cell[chosen]] = chosen  # the last of several assignments stays
         return result

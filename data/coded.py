@@ -1,4 +1,4 @@
-"""Columns of a few names, stored as positions in the one order of these names."""
+"""Columns with few distinct names, stored as positions in a fixed order of the names."""
 
 from __future__ import annotations
 

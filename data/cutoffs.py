@@ -1,4 +1,4 @@
-"""Cutoffs: the span that the logs cover, and the cutoffs at which customers are observed."""
+"""Cutoffs: the time span that the logs cover, and the cutoffs in it at which customers are seen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What stretch of time the logs cover.
+    """The time span that the logs cover.
 
     Parameters
     ----------
@@ -32,16 +32,16 @@ class Coverage:
     newest_us: dict[str, int]
 
     def newest_cutoff(self, clock: Clock) -> int:
-        """Newest cutoff that the logs cover.
+        """Return the newest cutoff that the logs cover.
 
-        A period counts as covered when some log reaches into its last day: an export taken on
-        Monday morning has no row at exactly 00:00.
+        A period counts as covered if some log reaches into its last day: an export taken on Monday
+        morning has no row at exactly 00:00.
         """
         return clock.last_cutoff(max(self.newest_us.values()) + MICROSECONDS_PER_DAY)
 
 
 def log_coverage(logs: Mapping[str, Any], engine: Engine, until_us: int | None = None) -> Coverage:
-    """Measure the stretch of time that clean logs cover.
+    """Find the time span that clean logs cover.
 
     Parameters
     ----------
@@ -59,10 +59,10 @@ def log_coverage(logs: Mapping[str, Any], engine: Engine, until_us: int | None =
             first=engine.microseconds(log.event_at).min(),
             newest=engine.microseconds(log.available_at).max(),
         )
-        (found,) = engine.to_arrow(bounds).to_pylist()
-        if found["newest"] is not None:
-            first.append(found["first"])
-            newest[name] = found["newest"]
+        (instants,) = engine.to_arrow(bounds).to_pylist()
+        if instants["newest"] is not None:
+            first.append(instants["first"])
+            newest[name] = instants["newest"]
     return Coverage(min(first, default=until_us or 0), newest)
 
 
@@ -75,7 +75,7 @@ class CutoffRange:
     first, as_of
         First and newest cutoff number, both included.
     thin_every
-        Before ``as_of`` each customer is observed at every ``thin_every``-th cutoff.
+        Before ``as_of``, each customer is observed at every ``thin_every``-th cutoff.
     """
 
     first: int
@@ -86,41 +86,41 @@ class CutoffRange:
 def choose_as_of(
     coverage: Coverage, clock: Clock, as_of: int | None, outcome_log: str, lateness_days: int
 ) -> int:
-    """Choose the newest cutoff: the one asked for, else the newest that the logs cover.
+    """Choose the newest cutoff: the given one, else the newest that the logs cover.
 
     Parameters
     ----------
     coverage, clock
-        What the logs cover, and the clock.
+        Time span of the logs, and the clock.
     as_of
-        The cutoff asked for, or None.
+        The given cutoff, or None.
     outcome_log
-        The log that decides who left. If it ends long before or after the others, nothing says who
-        stayed in between.
+        The log that decides who left. If it ends long before another, it is not known who stayed
+        in between.
     lateness_days
-        Longest delay of a row; this and one period is how far the logs may end apart.
+        Longest delay of a row; the log may end this and one period before the newest.
 
     Raises
     ------
     BadInputError
-        If ``as_of`` lies after the last row, or the logs end too far apart to choose for the user.
+        If ``as_of`` is after the last row, or the outcome log ends too early for a choice.
     """
     newest = coverage.newest_cutoff(clock)
     if as_of is not None:
         if as_of > newest:
             raise BadInputError(
                 f"snapshot.as_of is {clock.cutoff_at(as_of).date()}, but the logs reach only to "
-                f"the cutoff of {clock.cutoff_at(newest).date()}: provide newer rows or "
-                "choose that date."
+                f"the cutoff of {clock.cutoff_at(newest).date()}: provide newer rows or choose "
+                "that date."
             )
         return as_of
     latest = max(coverage.newest_us, key=lambda name: coverage.newest_us[name])
-    there, ahead = coverage.newest_us[outcome_log], coverage.newest_us[latest]
-    if ahead - there > lateness_days * MICROSECONDS_PER_DAY + clock.period_us:
+    outcome_end, latest_end = coverage.newest_us[outcome_log], coverage.newest_us[latest]
+    if latest_end - outcome_end > lateness_days * MICROSECONDS_PER_DAY + clock.period_us:
         raise BadInputError(
             f"The {outcome_log} log, which decides who left, ends on "
-            f"{clock.instant(there).date()}, but the {latest} log on "
-            f"{clock.instant(ahead).date()}: provide the missing rows, remove rows dated in the "
+            f"{clock.instant(outcome_end).date()}, but the {latest} log on "
+            f"{clock.instant(latest_end).date()}: add the missing rows, remove rows dated in the "
             "future, or set snapshot.as_of to the cutoff up to which both are complete."
         )
     return newest
@@ -143,10 +143,10 @@ def choose_cutoffs(
     begin = clock.period_of(coverage.first_event_us)
     first = begin + history_periods
     if first >= as_of:
-        there = max(0, as_of - begin)
+        covered = max(0, as_of - begin)
         raise BadInputError(
-            f"The logs cover {there} periods up to {clock.cutoff_at(as_of).date()}, fewer "
+            f"The logs cover {covered} periods up to {clock.cutoff_at(as_of).date()}, fewer "
             f"than the {history_periods + 1} that snapshot.history_periods = {history_periods} "
-            "asks for: provide a longer history or lower it (and featurize.windows)."
+            "needs: provide a longer history or lower it (and featurize.windows)."
         )
     return CutoffRange(first, as_of, thin_every)

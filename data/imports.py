@@ -1,7 +1,7 @@
 """Import graph: the modules of this project that a module can load, and digests of their code.
 
-DVC, the cache of the measures and the record of a model use it, so that all three mean the same
-by "the code has changed".
+DVC, the cache of the measures and the record of a model use it, so that all three agree on
+whether the code has changed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ ROOT = Path(__file__).parent.parent
 @cache
 def source_of(module: str) -> Path | None:
     """Return the file of a module of this project by its dotted name; None for other names."""
-    place = ROOT.joinpath(*module.split("."))
-    for path in (place.with_suffix(".py"), place / "__init__.py"):
+    stem = ROOT.joinpath(*module.split("."))
+    for path in (stem.with_suffix(".py"), stem / "__init__.py"):
         if path.is_file():
             return path
     return None
@@ -84,7 +84,7 @@ def code_digests(*modules: str) -> dict[str, str]:
     """Return the MD5 of each file that ``modules`` can load, by its path in the project."""
     paths = {path for name in reached(*modules) if (path := source_of(name)) is not None}
     return {
-        path.relative_to(ROOT).as_posix(): hashlib.md5(  # detects changes; not a matter of security
+        path.relative_to(ROOT).as_posix(): hashlib.md5(  # detects changes; not used for security
             path.read_bytes(), usedforsecurity=False
         ).hexdigest()
         for path in sorted(paths)

@@ -1,4 +1,4 @@
-"""Invoices whose payment failed, and when they were paid after all."""
+"""Failed invoices, and when they were paid after all."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def failed_invoices(payments: Any, until_us: int, engine: Engine) -> pd.DataFram
     Returns
     -------
     DataFrame
-        One row per invoice, by its first failure and then by its id: ``invoice_id``, ``failed_at``
+        One row per invoice, sorted by first failure and id: ``invoice_id``, ``failed_at``
         (first failure), ``paid_at`` (first success from then on; null if there is none),
         ``amount`` (largest of its rows, minor units; 0 if none is known).
     """

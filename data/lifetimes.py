@@ -1,7 +1,7 @@
-"""Who is a customer when: live spans of customers, as visible at cutoffs and as they truly were.
+"""When a customer is live: spans as visible at cutoffs, and true lifetimes.
 
-Two readings of the same rule. *Visible* spans say at which cutoffs a customer was eligible, by the
-rows visible there; snapshots use them. *True* spells use every row in the log, with churn undone by
+Both apply the same rule. *Visible* spans give the cutoffs at which a customer was eligible, by the
+rows visible there; snapshots use them. *True* spells use every row of the log, with churn undone by
 a return within ``undo_days``; outcomes use them.
 """
 
@@ -28,7 +28,7 @@ STAYED, VOLUNTARY, INVOLUNTARY, ENDED = 0, 1, 2, 3
 
 @dataclass(frozen=True)
 class LiveSpans:
-    """Cutoffs at which an entity was live, as visible there.
+    """Ranges of cutoffs at which an entity was live, as visible there.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ class LiveSpans:
 
 
 def contract_spans(events: SubscriptionEvents, clock: Clock, as_of: int) -> LiveSpans:
-    """Cutoffs at which subscriptions were activated and neither ended nor due to be cancelled.
+    """Find the cutoffs at which subscriptions were live (``Subscriptions.live``).
 
-    Reads at each cutoff the rows available by then; the last status in event order counts.
+    Each cutoff reads the rows available by then; the last status in event order counts.
     """
     seen_from = clock.period_of(events.available_us)
     subscription, first, past = stretches(events.subscription, seen_from, as_of + 1)
@@ -61,9 +61,9 @@ def contract_spans(events: SubscriptionEvents, clock: Clock, as_of: int) -> Live
 
 
 def decided_customers(events: SubscriptionEvents, clock: Clock, as_of: int) -> NDArray[np.int64]:
-    """Numbers of the customers with a cancellation scheduled and not carried out at a cutoff.
+    """Return the numbers of the customers with a cancellation that is scheduled, not carried out.
 
-    Sorted; by the rows visible at ``as_of``. Some have another subscription that is live.
+    Sorted; by the rows visible at ``as_of``. Some have another live subscription.
     """
     subscription, first = np.unique(events.subscription, return_index=True)
     seen_from = clock.period_of(events.available_us)
@@ -72,12 +72,12 @@ def decided_customers(events: SubscriptionEvents, clock: Clock, as_of: int) -> N
 
 
 def last_plans(events: SubscriptionEvents, customers: int) -> NDArray[np.object_]:
-    """Newest plan of each customer number, shape (customers,); None where there is none."""
-    plan = events.rows["plan"]  # also that of a stop: it is what has ended
+    """Return the newest plan of each customer number, shape (customers,); None if unknown."""
+    plan = events.rows["plan"]  # on stop rows too: the plan that has ended
     rows = np.flatnonzero(plan != NOTHING)
     rows = rows[np.argsort(events.event_us[rows], kind="stable")]
     plans = np.full(customers, None, dtype=object)
-    # Of several assignments to one place the last one stays.
+    # The last of several assignments stays.
     plans[events.customer[rows]] = events.plans[plan[rows]]
     return plans
 
@@ -86,7 +86,7 @@ def last_plans(events: SubscriptionEvents, customers: int) -> NDArray[np.object_
 class UsePeriods:
     """Periods with use: one row per (customer, period of the use, first cutoff that sees it).
 
-    Rows in (customer, period) order; all three arrays have shape (n,).
+    Sorted by (customer, period); all three arrays have shape (n,).
     """
 
     customer: NDArray[np.int64]
@@ -114,7 +114,7 @@ def read_use_periods(
 
 
 def inactivity_spans(use: UsePeriods, silent_periods: int, as_of: int) -> LiveSpans:
-    """Cutoffs before which fewer than ``silent_periods`` periods passed without visible use."""
+    """Find the cutoffs with fewer than ``silent_periods`` periods since the last visible use."""
     customer, first, past = stretches(use.customer, use.first_visible, as_of + 1)
     seen = AsOf.of(use.customer, use.first_visible, customer, first)
     last = seen.last(np.ones(use.customer.size, dtype=bool))
@@ -145,21 +145,21 @@ class Spells:
     cause: NDArray[np.int64]
 
     def at(self, customer: NDArray[np.int64], instant_us: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Newest spell that started at or before an instant, or -1; it may have stopped."""
+        """Find the newest spell started at or before an instant, or -1; it may have stopped."""
         return last_before(self.customer, self.start_us, customer, instant_us)
 
 
 def contract_spells(
     events: SubscriptionEvents, undo_us: int, contact_us: NDArray[np.int64] | None = None
 ) -> Spells:
-    """Lifetimes by the contract rule, from every row given.
+    """Compute lifetimes by the contract rule, from every row given.
 
-    A subscription stops at the first of ``cancel_scheduled``, ``cancelled`` and ``ended``: the
-    decision dates a voluntary churn. A customer stops when the last live subscription does. A
-    return within ``undo_us`` of the stop (a revocation, a reactivation, another subscription)
+    A subscription stops at the first of ``cancel_scheduled``, ``cancelled`` and ``ended``: a
+    voluntary churn is dated by the decision. A customer stops when the last live subscription does.
+    A return within ``undo_us`` of the stop (a revocation, a reactivation, another subscription)
     undoes it; a later one starts a new spell. So does a return after the customer was contacted
     (``contact_us``, first contact of each customer number): the decision had been made, and
-    whether it would have been undone had nobody acted is not known.
+    whether it would have been undone without the contact is not known.
     """
     live = events.after_each().live
     before = events.before(live)
@@ -194,10 +194,10 @@ def _spells(
     stops = np.flatnonzero((previous > 0) & (count == 0))
     owner, start = customer[starts], instant[starts]
     stop = np.full(len(starts), NEVER)
-    why = np.full(len(starts), STAYED)
+    stop_cause = np.full(len(starts), STAYED)
     # Starts and stops alternate within a customer; the last start may have no stop.
     matched = np.searchsorted(starts, stops, side="right") - 1
-    stop[matched], why[matched] = instant[stops], cause[stops]
+    stop[matched], stop_cause[matched] = instant[stops], cause[stops]
     undone = np.zeros(len(starts), dtype=bool)
     undone[1:] = (owner[1:] == owner[:-1]) & (start[1:] - stop[:-1] <= undo_us)
     if contact_us is not None:
@@ -205,13 +205,13 @@ def _spells(
         undone[1:] &= ~((stop[:-1] <= contact) & (contact <= start[1:]))
     kept = np.flatnonzero(~undone)
     last = np.append(kept, len(starts))[1:] - 1
-    return Spells(owner[kept], start[kept], stop[last], why[last])
+    return Spells(owner[kept], start[kept], stop[last], stop_cause[last])
 
 
 def inactivity_spells(use: UsePeriods, silent_periods: int, as_of: int, clock: Clock) -> Spells:
-    """Lifetimes by the inactivity rule: churn is the completion of n silent periods, dated there.
+    """Compute lifetimes by the inactivity rule: n silent periods are churn, dated at their end.
 
-    A spell starts at the first cutoff that closes a period with use.
+    A spell starts at the end of its first period with use.
     """
     pairs = np.unique(np.stack([use.customer, use.period], axis=1), axis=0)
     customer, period = pairs[:, 0], pairs[:, 1]

@@ -1,4 +1,4 @@
-"""Tables in Markdown, for every report and page that has some."""
+"""Markdown tables, for all reports and documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sizes of memory as they are written in params.yaml."""
+"""Memory sizes as written in params.yaml."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def bytes_of(size: str) -> int:
-    """Return a size such as ``3GB`` in bytes, to a byte.
+    """Return a size such as ``3GB`` in bytes, rounded to whole ones.
 
     Raises
     ------
@@ -18,5 +18,5 @@ def bytes_of(size: str) -> int:
     """
     match = re.match(SIZE, size)
     if match is None:
-        raise ValueError(f"{size!r} is not a size of memory such as 3GB.")
+        raise ValueError(f"{size!r} is not a memory size such as 3GB.")
     return round(float(match[1]) * _BYTES[match[2]])

@@ -1,4 +1,4 @@
-"""The one place that opens an engine, by its name in the parameters."""
+"""Opens an engine by its name in the parameters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def open_engine(
     Parameters
     ----------
     name
-        ``duckdb``, or ``spark``, which needs the extra of that name and Java.
+        ``duckdb``, or ``spark``, which needs the package extra ``spark`` and Java.
     threads
         Number of threads; does not change any result.
     memory_limit

@@ -1,4 +1,4 @@
-"""The population: every customer observed, and what followed, from the clean logs."""
+"""The population: every customer observed, and the outcome, from the clean logs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class PopulationSettings(PopulationTerms):
     history_periods
         Periods between the start of the logs and the first cutoff.
     outcome
-        How outcomes are read.
+        Settings of outcomes.
     """
 
     as_of: int | None
@@ -72,22 +72,23 @@ class PopulationSettings(PopulationTerms):
 
 @dataclass(frozen=True)
 class Population:
-    """Every customer observed, and what followed.
+    """Every customer observed, and the outcome.
 
     Parameters
     ----------
     snapshots, outcomes
-        Row for row the same (customer_id, cutoff), sorted by it. Beside the outcome of each
-        horizon, ``mrr_<label>`` is the MRR at the end of the last one of who stayed until then.
+        One row per (customer_id, cutoff), in the same sorted order. Besides the outcome of each
+        horizon, ``mrr_<label>`` is the MRR at the end of the last horizon, null unless the customer
+        is known to have stayed.
     lifetimes
-        True lifetimes as of the newest cutoff, churn undone where it was: ``customer_id``, ``plan``
-        (the last one), ``started_at``, ``stopped_at`` and ``cause`` (voluntary, involuntary, ended;
-        both null while live).
+        True lifetimes as of the newest cutoff, without churn that was undone: ``customer_id``,
+        ``plan`` (the last one), ``started_at``, ``stopped_at`` and ``cause`` (voluntary,
+        involuntary, ended; both null while live).
     cutoffs, coverage
-        Cutoffs at which customers are observed, and the span of the logs.
+        Cutoffs at which customers are observed, and the time span of the logs.
     already_decided
-        Customers with a cancellation scheduled and not carried out at the newest cutoff who are
-        not in its snapshots.
+        Number of customers with a cancellation scheduled and not carried out at the newest cutoff
+        who are not in its snapshots.
     """
 
     snapshots: pa.Table
@@ -108,21 +109,21 @@ def observe_population(
     tables
         Clean tables of the contract by name, lazy Ibis tables; optional logs may be absent.
     clock, settings
-        The clock, and which customers are observed when.
+        The clock, and which customers are observed.
     engine
         Runs the queries.
 
     Raises
     ------
     BadInputError
-        If the log that decides who left is absent, the history is too short, or there is no
-        customer at the newest cutoff or none who ever left.
+        If the log that decides who left is absent, the history is too short, there are no customers
+        at the newest cutoff, or no customer ever churned.
     """
     outcome_log = "subscriptions" if settings.rule == "contract" else "usage"
     if outcome_log not in tables:
         raise BadInputError(
-            f"snapshot.rule is {settings.rule}, which reads who left from the {outcome_log} log, "
-            f"but there is no {outcome_log} log: add it, or choose the other rule."
+            f"snapshot.rule is {settings.rule}, which needs the {outcome_log} log to see who left, "
+            "but there is none: add it, or choose the other rule."
         )
     logs = {name: table for name, table in tables.items() if name != "customers"}
     everything = log_coverage(logs, engine)
@@ -138,10 +139,10 @@ def observe_population(
     contacts = np.full(len(names), NEVER)
     if "interventions" in tables:
         contacts = first_contacts(tables["interventions"], names, until, engine)
-    look = _Look(tables, customers, cutoffs, phase, contacts, clock, settings, engine)
-    found = look.at_contracts() if settings.rule == "contract" else look.at_usage()
-    cells, spells = found.cells, found.spells
-    _check_somebody(cells, spells, cutoffs, clock, settings)
+    reader = _Reader(tables, customers, cutoffs, phase, contacts, clock, settings, engine)
+    observed = reader.by_contracts() if settings.rule == "contract" else reader.by_usage()
+    cells, spells = observed.cells, observed.spells
+    _check_customers(cells, spells, cutoffs, clock, settings)
     snapshots = snapshot_table(cells, customers, clock, cutoffs.as_of)
     outcomes = observe_outcomes(
         cells["customer"].to_numpy(),
@@ -156,9 +157,9 @@ def observe_population(
     outcomes[f"mrr_{last}"] = _mrr_if_stayed(cells["mrr_later"], outcomes[f"outcome_{last}"])
     keys = snapshots.select(["customer_id", "cutoff"])
     outcome_table = pa.table({name: keys[name] for name in keys.column_names} | outcomes)
-    lifetimes = _lifetime_table(spells, names, found.plans)
+    lifetimes = _lifetime_table(spells, names, observed.plans)
     now = cells.loc[cells["cutoff"] == cutoffs.as_of, "customer"].to_numpy()
-    decided = np.setdiff1d(found.decided, now).size
+    decided = np.setdiff1d(observed.decided, now).size
     return Population(snapshots, outcome_table, lifetimes, cutoffs, coverage, decided)
 
 
@@ -194,10 +195,10 @@ def lifetimes_ignoring_contacts(
     settings: PopulationSettings,
     as_of: int,
 ) -> pa.Table:
-    """True lifetimes as of a cutoff in which a return undoes a churn after a contact as well.
+    """Compute true lifetimes as of a cutoff where a return undoes a churn even after a contact.
 
-    ``Population.lifetimes`` do not let a contact undo a churn, as outcomes are those if nobody
-    acts. To compare the contacted with others, both must be treated alike.
+    In ``Population.lifetimes`` a return after a contact does not undo a churn, as outcomes are
+    those without contact. To compare contacted and withheld customers, treat both alike.
 
     Parameters
     ----------
@@ -218,7 +219,7 @@ def lifetimes_ignoring_contacts(
 
 
 def _mrr_if_stayed(mrr: pd.Series, outcome: pa.DictionaryArray) -> pa.Array:
-    """MRR (n,) at the end of a horizon of those known to have stayed until then, else null."""
+    """Return the MRR (n,) at a horizon's end, null unless the customer is known to have stayed."""
     known = pc.fill_null(pc.equal(outcome.indices, STAYED), fill_value=False)
     return pc.if_else(known, pa.array(mrr, pa.int64(), from_pandas=True), None)
 
@@ -240,8 +241,8 @@ def _lifetime_table(
 
 
 @dataclass(frozen=True)
-class _Found:
-    """Observed cells, and for all customers true lifetimes, last plans and who has decided."""
+class _Observed:
+    """Cells that are observed; of all customers, true lifetimes, last plans and who has decided."""
 
     cells: pd.DataFrame
     spells: Spells
@@ -250,8 +251,8 @@ class _Found:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """A look at the logs up to the newest cutoff, by either rule."""
+class _Reader:
+    """Reads the logs up to the newest cutoff, by either rule."""
 
     tables: Mapping[str, Any]
     customers: pd.DataFrame
@@ -266,7 +267,7 @@ class _Look:
     def names(self) -> NDArray[np.object_]:
         return self.customers["customer_id"].to_numpy(dtype=object)
 
-    def at_contracts(self) -> _Found:
+    def by_contracts(self) -> _Observed:
         clock, cutoffs, outcome = self.clock, self.cutoffs, self.settings.outcome
         until = clock.cutoff_us(cutoffs.as_of)
         events = read_subscriptions(self.tables["subscriptions"], self.names, until, self.engine)
@@ -274,14 +275,14 @@ class _Look:
         cells = snapshot_cells(spans, cutoffs, self.phase)
         described = contract_snapshots(events, spans, cells, clock)
         later = later_mrr(events, spans, cutoffs, self.phase, outcome.horizons[-1], clock)
-        return _Found(
+        return _Observed(
             described.merge(later, how="left", on=["customer", "cutoff"]),
             contract_spells(events, outcome.undo_days * MICROSECONDS_PER_DAY, self.contacts),
             last_plans(events, len(self.names)),
             decided_customers(events, clock, cutoffs.as_of),
         )
 
-    def at_usage(self) -> _Found:
+    def by_usage(self) -> _Observed:
         clock, cutoffs, silent = self.clock, self.cutoffs, self.settings.silent_periods
         until = clock.cutoff_us(cutoffs.as_of)
         use = read_use_periods(self.tables["usage"], self.names, clock, until, self.engine)
@@ -294,9 +295,8 @@ class _Look:
             revenue = payment_revenue(payments, self.names, cells, clock, self.engine)
         signed_up = np.asarray(self.customers["signed_up_at"].astype("int64"), dtype=np.int64)
         described = usage_snapshots(spans, (span, cutoff), revenue, signed_up)
-        return _Found(
-            # Revenue read from payments goes up and down with the billing dates: no sign of
-            # contraction.
+        return _Observed(
+            # Revenue read from payments varies with the billing dates; a fall is not a contraction.
             described.assign(mrr_later=np.nan),
             inactivity_spells(use, silent, cutoffs.as_of, clock),
             np.full(len(self.names), None, dtype=object),
@@ -304,7 +304,7 @@ class _Look:
         )
 
 
-def _check_somebody(
+def _check_customers(
     cells: pd.DataFrame,
     spells: Spells,
     cutoffs: CutoffRange,
@@ -314,13 +314,13 @@ def _check_somebody(
     log = "subscriptions" if settings.rule == "contract" else "usage"
     if not (cells["cutoff"] == cutoffs.as_of).any():
         raise BadInputError(
-            f"There is no customer on {clock.cutoff_at(cutoffs.as_of).date()}, the newest cutoff, "
-            f"by the {log} log: check that the log is complete, or set snapshot.as_of earlier."
+            f"The {log} log shows no customer on {clock.cutoff_at(cutoffs.as_of).date()}, the "
+            "newest cutoff: check that the log is complete, or set snapshot.as_of earlier."
         )
     # A contract that ran out is not churn.
     if not np.isin(spells.cause, (VOLUNTARY, INVOLUNTARY)).any():
         advice = {
-            "contract": "check that it holds the cancellations of past customers (kinds "
+            "contract": "check that it has the cancellations of past customers (kinds "
             "cancel_scheduled and cancelled), or choose snapshot.rule: inactivity",
             "inactivity": "provide a longer history, or lower snapshot.silent_periods",
         }

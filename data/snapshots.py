@@ -1,4 +1,4 @@
-"""Snapshots: which customers are observed at which cutoff, and what is visible of them there."""
+"""Snapshots: customers observed at cutoffs, described as visible there."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def snapshot_cells(
     spans
         Cutoffs at which entities are live.
     cutoffs
-        Cutoffs that are observed: all customers at ``as_of``, one in ``thin_every`` before.
+        Cutoffs that are observed: of every customer at ``as_of``, one in ``thin_every`` before.
     phase
-        Of each customer number, in ``[0, thin_every)``.
+        Phase of each customer number, in ``[0, thin_every)``.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def snapshot_cells(
 
 
 def thinning_phase(customers: NDArray[np.object_], thin_every: int, salt: str) -> NDArray[np.int64]:
-    """Phase in ``[0, thin_every)`` of each customer, by hash: equal in every run."""
+    """Return a phase in ``[0, thin_every)`` for each customer, by hash: equal in every run."""
     return (stable_hash(f"{salt}/thin", customers) % np.uint64(thin_every)).astype(np.int64)
 
 
@@ -88,9 +88,9 @@ def contract_snapshots(
     -------
     DataFrame
         One row per (customer, cutoff), sorted: ``mrr`` summed over live subscriptions (minor
-        units), ``paused`` when all are, ``plan`` and ``billing_interval`` of the one with the
-        largest MRR, ``renews_us`` the first to come (what renews at the cutoff included),
-        ``activated_us`` the customer's first one.
+        units), ``paused`` if all are, ``plan`` and ``billing_interval`` of the one with the
+        largest MRR, ``renews_us`` the next renewal (one at the cutoff included),
+        ``activated_us`` the customer's first activation.
     """
     keys, account = _accounts(events, spans, cells, clock)
     renews_us = account.renews_us
@@ -110,7 +110,7 @@ def _accounts(
     cells: tuple[NDArray[np.int64], NDArray[np.int64]],
     clock: Clock,
 ) -> tuple[pd.DataFrame, Accounts]:
-    """Customers and cutoffs of cells, sorted and each once, and the accounts there."""
+    """Return the distinct customers and cutoffs of cells, sorted, and the accounts there."""
     span, cutoff = cells
     order = np.lexsort((spans.entity[span], cutoff, spans.customer[span]))
     span, cutoff = span[order], cutoff[order]
@@ -122,16 +122,16 @@ def _accounts(
 
 
 def _named(code: NDArray[np.int64], names: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Names by position, None where there is none."""
+    """Return names by position, None for a negative one."""
     return taken(names, np.maximum(code, -1), None)
 
 
 def _first_activation(
     events: SubscriptionEvents, cells: pd.DataFrame, clock: Clock
 ) -> NDArray[np.int64]:
-    """Oldest visible activation of each cell's customer, microseconds."""
+    """Find the oldest visible activation of each cell's customer, microseconds."""
     rows = np.flatnonzero(is_kind(events.rows["kind"], *ACTIVATIONS))
-    # The newest in reversed time is the oldest.
+    # With time reversed, the last row is the oldest.
     rows = rows[np.lexsort((-events.event_us[rows], events.customer[rows]))]
     seen_from = clock.period_of(events.available_us[rows])
     customer, cutoff = cells["customer"].to_numpy(), cells["cutoff"].to_numpy()
@@ -147,24 +147,25 @@ def later_mrr(
     periods: int,
     clock: Clock,
 ) -> pd.DataFrame:
-    """MRR of customers some periods after each observed cutoff, as visible then.
+    """Compute the MRR of customers ``periods`` after each observed cutoff, as visible then.
 
     Parameters
     ----------
     events, spans
-        The subscription log and where subscriptions were live.
+        The subscription log, and the cutoffs at which subscriptions were live.
     cutoffs, phase
-        Which cutoffs of which customers are observed, as in ``snapshot_cells``.
+        Cutoffs at which customers are observed, as in ``snapshot_cells``.
     periods
-        How much later; an outcome, to be read by no feature.
+        How much later. The result is an outcome: no feature may read it.
     clock
         Places rows in periods.
 
     Returns
     -------
     DataFrame
-        ``customer``, ``cutoff`` (before) and ``mrr_later`` (minor units). Customers without a live
-        subscription by then, and cutoffs whose later one lies after ``as_of``, have no row.
+        ``customer``, ``cutoff`` (the observed one) and ``mrr_later`` (minor units). There is no row
+        for customers without a live subscription by then, nor if the later cutoff is after
+        ``as_of``.
     """
     earlier = replace(spans, first=spans.first - periods, past=spans.past - periods)
     span, cutoff = snapshot_cells(earlier, cutoffs, phase)
@@ -178,7 +179,7 @@ def usage_snapshots(
     revenue: NDArray[np.int64],
     signed_up_us: NDArray[np.int64],
 ) -> pd.DataFrame:
-    """Describe customers of a business without contracts; columns as ``contract_snapshots``.
+    """Describe customers of a business without contracts; columns of ``contract_snapshots``.
 
     Parameters
     ----------
@@ -213,10 +214,10 @@ def payment_revenue(
     clock: Clock,
     engine: Engine,
 ) -> NDArray[np.int64]:
-    """Monthly revenue of customers at cutoffs, read from what they paid.
+    """Compute the monthly revenue of customers at cutoffs from their payments.
 
-    Reads succeeded payments in the window of REVENUE_PERIODS periods that are visible at the
-    cutoff; no payment gives 0.
+    Reads the succeeded payments in the ``REVENUE_PERIODS`` periods up to the cutoff that are
+    visible there; 0 if there are none.
 
     Parameters
     ----------
@@ -232,7 +233,7 @@ def payment_revenue(
     Returns
     -------
     ndarray
-        Minor units a month, shape (n,).
+        Minor units per month, shape (n,).
     """
     paid = payments.filter(payments.kind == "succeeded").mutate(
         event_us=engine.microseconds(payments.event_at),
@@ -252,7 +253,7 @@ def payment_revenue(
         sums = np.concatenate([[0], np.cumsum(amount[order])])
         return np.asarray(sums[np.searchsorted(keys[order], wanted, side="right")])
 
-    # Sums over all earlier customers stand in both terms and cancel.
+    # Both terms include the sums of all earlier customers, which cancel.
     window_sum = total_until(enters) - total_until(leaves)
     months = REVENUE_PERIODS * clock.period_days / DAYS_PER_MONTH
     return np.rint(window_sum / months).astype(np.int64)
@@ -261,9 +262,10 @@ def payment_revenue(
 def snapshot_table(
     cells: pd.DataFrame, customers: pd.DataFrame, clock: Clock, as_of: int
 ) -> pa.Table:
-    """Put names to numbers: the snapshots as they are stored, sorted by (customer_id, cutoff).
+    """Build the snapshots as they are stored, sorted by (customer_id, cutoff).
 
-    The cutoff is stored as an instant (``cutoff``) and as its number (``cutoff_number``).
+    Customer numbers become ids. The cutoff is stored as an instant (``cutoff``) and as its number
+    (``cutoff_number``).
 
     Parameters
     ----------
@@ -274,9 +276,9 @@ def snapshot_table(
     clock, as_of
         The clock and the newest cutoff number.
     """
-    who = customers.iloc[cells["customer"].to_numpy()]
+    attributes = customers.iloc[cells["customer"].to_numpy()]
     columns: dict[str, Any] = {
-        "customer_id": pa.array(who["customer_id"], pa.string()),
+        "customer_id": pa.array(attributes["customer_id"], pa.string()),
         "cutoff": pa.array(clock.cutoff_us(cells["cutoff"].to_numpy()), pa.int64()).cast(INSTANT),
         "cutoff_number": pa.array(cells["cutoff"].to_numpy(), pa.int64()),
         "mrr": pa.array(cells["mrr"], pa.int64()),
@@ -288,5 +290,5 @@ def snapshot_table(
         "newest": pa.array(cells["cutoff"].to_numpy() == as_of, pa.bool_()),
     }
     for name in ("segment", "country", "channel", "owner"):
-        columns[name] = pa.array(who[name], pa.string(), from_pandas=True)
+        columns[name] = pa.array(attributes[name], pa.string(), from_pandas=True)
     return pa.table(columns)

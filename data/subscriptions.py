@@ -1,8 +1,8 @@
-"""What a subscription is: live, what it pays, on which plan, when it renews; as of any instant.
+"""State of subscriptions as of any instant: live, MRR, plan, renewal, paused.
 
 The only module that knows which kinds of the subscription log make a subscription live. Snapshots
-ask it at cutoffs, features at cutoffs and at those before them, lifetimes and the overview after
-every event; so they cannot disagree.
+use it at cutoffs, features at cutoffs and earlier ones, lifetimes and the overview after every
+event, so they cannot disagree.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from data.engine import Engine
 
 ACTIVATIONS = ("activated", "reactivated")
-# After one of these kinds a subscription is live, after a stop it is not. A trial is not a
-# subscription yet, and the remaining kinds change what is paid, not whether.
+# After one of these kinds a subscription is live, after a stop it is not. A trial is not
+# yet a subscription; the other kinds change the terms, not whether it is live.
 LIVE_KINDS = (*ACTIVATIONS, "cancel_revoked")
 STOP_KINDS = ("cancel_scheduled", "cancelled", "ended")
-# Of events at the same instant the one that names the final state comes last: a customer who signs
-# up and cancels on the same day has left, one who cancels and comes back has not.
+# Of events at the same instant, the one that sets the final state comes last: a customer who signs
+# up and cancels on the same day has left; one who cancels and comes back has not.
 KINDS = (
     "trial_started", "renewed", "plan_changed", "interval_changed", "price_changed",
     "paused", "resumed", "activated", *STOP_KINDS, "reactivated", "cancel_revoked",
@@ -39,45 +39,45 @@ KINDS = (
 
 
 def is_kind(kind: Integers, *kinds: str) -> Flags:
-    """Whether each row, by its place in ``KINDS``, is of one of some kinds."""
+    """Return whether each row, by its position in ``KINDS``, is of one of the given kinds."""
     return np.asarray(np.isin(kind, [KINDS.index(name) for name in kinds]), dtype=np.bool_)
 
 
 class Subscriptions:
     """State of a subscription in each cell, by the rows that the cell sees.
 
-    The last row in the order of events speaks. What a stop row says of money, plan or terms holds
-    for what has ended, and is not read.
+    The last row in event order counts. Money, plan and terms on a stop row describe what has ended
+    and are ignored.
 
     Parameters
     ----------
     rows
         Columns of the log, each int64 of shape (rows,), in (subscription, event) order: ``kind`` (a
-        place in ``KINDS``), ``mrr`` (minor units) and any others; ``NOTHING`` where not given.
+        position in ``KINDS``), ``mrr`` (minor units) and any others; ``NOTHING`` where not given.
     seen
-        The rows as the cells see them, groups being subscriptions.
+        The rows as the cells see them; groups are subscriptions.
     """
 
     def __init__(self, rows: Mapping[str, Integers], seen: AsOf) -> None:
         self.rows, self.seen = rows, seen
 
     def is_kind(self, *kinds: str) -> Flags:
-        """Whether each row is of one of some kinds; shape (rows,)."""
+        """Return whether each row is of one of the given kinds; shape (rows,)."""
         return is_kind(self.rows["kind"], *kinds)
 
     def given(self, name: str) -> Integers:
-        """Values of a column, ``NOTHING`` also on stop rows; shape (rows,)."""
+        """Return the values of a column, ``NOTHING`` also on stop rows; shape (rows,)."""
         return np.where(self._stops, NOTHING, self.rows[name])
 
     def known(self, name: str) -> Integers:
-        """Last value given; ``NOTHING`` where there is none. Shape (cells,)."""
-        there = ~self._stops & (self.rows[name] != NOTHING)
-        return taken(self.rows[name], self.seen.last(there))
+        """Return the last value given; ``NOTHING`` if there is none. Shape (cells,)."""
+        is_given = ~self._stops & (self.rows[name] != NOTHING)
+        return taken(self.rows[name], self.seen.last(is_given))
 
     def planned(self, name: str, at_us: Integers) -> Integers:
-        """Last instant given if it lies ahead of ``at_us`` (cells,), else ``NOTHING``.
+        """Return the last instant given if it is at or after ``at_us`` (cells,), else ``NOTHING``.
 
-        What is planned for that very instant lies ahead. What is over says nothing.
+        What is planned for that very instant is still ahead.
         """
         instant = self.known(name)
         return np.where(instant >= at_us, instant, NOTHING)
@@ -86,7 +86,7 @@ class Subscriptions:
     def live(self) -> Flags:
         """Activated, and neither ended, cancelled nor scheduled to be; shape (cells,).
 
-        A revocation makes live only what was activated: it counts once an activation is seen.
+        A revocation counts only once an activation is visible.
         """
         activation = self.seen.last(self.is_kind(*ACTIVATIONS))
         starts = self.is_kind(*LIVE_KINDS)
@@ -99,7 +99,7 @@ class Subscriptions:
 
     @cached_property
     def mrr(self) -> Integers:
-        """Monthly recurring revenue last given, minor units; 0 where none is. Shape (cells,)."""
+        """Monthly recurring revenue last given, minor units; 0 if there is none. Shape (cells,)."""
         return np.maximum(self.known("mrr"), 0)
 
     @cached_property
@@ -118,17 +118,17 @@ class Subscriptions:
 
 
 class Accounts:
-    """Customers by their live subscriptions; arrays of shape (cells,), a cell a customer then.
+    """Customers by their live subscriptions; arrays of shape (accounts,).
 
-    What only one subscription can have is that of the main one: live, with the largest MRR, the
-    first by its id of equals.
+    Plan and interval are those of the main subscription: the live one with the largest MRR, of
+    ties the first by its id.
 
     Parameters
     ----------
     state
         The subscriptions.
     parts
-        Which account each cell of ``state`` belongs to; in the order of subscriptions.
+        Account of each cell of ``state``; cells are in the order of subscriptions.
     at_us
         Instant of each cell of ``state``, microseconds.
     """
@@ -143,7 +143,7 @@ class Accounts:
 
     @cached_property
     def main(self) -> Integers:
-        """Cell of ``state`` that is the main subscription; -1 where nothing is live."""
+        """Cell of ``state`` that is the main subscription; -1 if none is live."""
         return self.parts.main(self.state.mrr, self.state.live)
 
     @cached_property
@@ -153,18 +153,18 @@ class Accounts:
 
     @cached_property
     def paused(self) -> Flags:
-        """Whether all that are live are paused, and some are."""
+        """Whether all live subscriptions are paused; False if none is live."""
         running = self.parts.count(self.state.live & ~self.state.paused)
         return np.asarray((running == 0) & (self.live > 0), dtype=np.bool_)
 
     @cached_property
     def renews_us(self) -> Integers:
-        """First renewal to come of any that is live, microseconds; ``NOTHING`` without one."""
+        """Next renewal of any live subscription, microseconds; ``NOTHING`` if there is none."""
         renews = self.state.planned("renews_us", self._at_us)
         return self.parts.smallest(renews, self.state.live & (renews != NOTHING))
 
     def of_main(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Value of the main subscription from those of each cell of ``state``, or ``NOTHING``."""
+        """Return the main subscription's value, given those of all cells, or ``NOTHING``."""
         return taken(values, self.main)
 
 
@@ -179,12 +179,13 @@ class SubscriptionEvents:
     subscription
         Number of the subscription, ascending.
     event_us, available_us
-        When it happened and when it could first be known, microseconds.
+        When the event happened and when it could first be known, microseconds.
     involuntary
         Whether the row names an involuntary cause.
     rows
-        ``kind`` (place in ``KINDS``), ``mrr`` (minor units), ``renews_us`` (microseconds), ``plan``
-        and ``interval`` (positions in ``plans`` and ``intervals``); ``NOTHING`` where not given.
+        ``kind`` (position in ``KINDS``), ``mrr`` (minor units), ``renews_us`` (microseconds),
+        ``plan`` and ``interval`` (positions in ``plans`` and ``intervals``); ``NOTHING`` where not
+        given.
     plans, intervals
         Names, sorted.
     """
@@ -199,18 +200,18 @@ class SubscriptionEvents:
     intervals: NDArray[np.object_]
 
     def at(self, seen_from: Integers, subscription: Integers, instant: Integers) -> Subscriptions:
-        """State of subscriptions at instants, of the kind in which rows are ``seen_from``."""
+        """Return the state of subscriptions at instants, of the same kind as ``seen_from``."""
         return Subscriptions(
             self.rows, AsOf.of(self.subscription, seen_from, subscription, instant)
         )
 
     def after_each(self) -> Subscriptions:
-        """State of its subscription after each row, whenever that became known."""
-        place = np.arange(self.subscription.size)
-        return self.at(place, self.subscription, place)
+        """Return the state of its subscription after each row, whenever the row became known."""
+        position = np.arange(self.subscription.size)
+        return self.at(position, self.subscription, position)
 
     def before(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Value of the row before in the same subscription, 0 at its first row; shape (n,)."""
+        """Return the previous row's value in the same subscription, 0 at its first; shape (n,)."""
         result = np.zeros_like(values)
         same = self.subscription[1:] == self.subscription[:-1]
         result[1:][same] = values[:-1][same]
@@ -220,7 +221,7 @@ class SubscriptionEvents:
 def read_subscriptions(
     log: Any, customers: NDArray[np.object_], until_us: int, engine: Engine
 ) -> SubscriptionEvents:
-    """Load the subscription log, sorted, as arrays.
+    """Read the subscription log, sorted, as arrays.
 
     Parameters
     ----------

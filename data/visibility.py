@@ -1,4 +1,4 @@
-"""What a cutoff may see of a clean log, and what counts in it: the one place that filters by it."""
+"""Filters of clean logs: rows visible at a cutoff, rows that are use, rows that are contacts."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ if TYPE_CHECKING:
 
 
 def visible(log: Any, until_us: int, engine: Engine) -> Any:
-    """Rows that became available at or before an instant, microseconds; a lazy Ibis table."""
+    """Return the rows available at or before an instant, microseconds; a lazy Ibis table."""
     return log.filter(engine.microseconds(log.available_at) <= until_us)
 
 
 def uses(usage: Any) -> Any:
-    """Rows of the usage log that are use: a count of 0, as daily exports contain it, is not."""
+    """Return the usage rows that are use; daily exports contain zero rows, and 0 is not use."""
     return usage.filter(usage["count"] > 0)
 
 
 def contacts(interventions: Any) -> Any:
-    """Rows of the interventions log in which somebody acted.
+    """Return the interventions in which the business acted: contacts and offers.
 
     The control arm of an experiment is assigned but not contacted.
     """

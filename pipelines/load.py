@@ -1,4 +1,4 @@
-"""What earlier stages wrote, read back: snapshots, outcomes, features and their catalog."""
+"""Reads what earlier stages wrote: snapshots, outcomes, features and their catalog."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FEATURE_TABLE = FEATURES / FEATURES_FILE
 
 
 def load_outcomes(labels: tuple[str, ...]) -> tuple[pa.Table, NDArray[np.int8], pa.ChunkedArray]:
-    """Known outcomes: their rows, their codes (n, H), and their mask in the file.
+    """Read the known outcomes: their rows, their codes (n, H), and their mask in the file.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def load_outcomes(labels: tuple[str, ...]) -> tuple[pa.Table, NDArray[np.int8], 
     Raises
     ------
     BadInputError
-        If no outcome is known yet, or the file comes from other parameters.
+        If no outcome is known yet, or other parameters or another version wrote the file.
     """
     path = SNAPSHOTS / "outcomes.parquet"
     wanted = {f"outcome_{label}" for label in labels} | {f"mrr_{labels[-1]}"}
@@ -71,7 +71,7 @@ def load_outcomes(labels: tuple[str, ...]) -> tuple[pa.Table, NDArray[np.int8], 
 
 
 def load_history(clock: Clock, labels: tuple[str, ...], memory_limit: str) -> RiskData:
-    """Snapshots with a known outcome.
+    """Read the snapshots with a known outcome.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def load_history(clock: Clock, labels: tuple[str, ...], memory_limit: str) -> Ri
 
 
 def _within_memory(outcomes: pa.Table, memory_limit: str) -> NDArray[np.bool_]:
-    """Mask (n,) of the snapshots whose features fit into memory."""
+    """Return the mask (n,) of the snapshots whose features fit into memory."""
     features = len(pq.read_schema(FEATURE_TABLE).names) - len(KEYS)
     share = bytes_of(memory_limit) / (4 * features * outcomes.num_rows)
     if share >= 1:
@@ -112,7 +112,7 @@ def _within_memory(outcomes: pa.Table, memory_limit: str) -> NDArray[np.bool_]:
 
 
 def load_newest(clock: Clock, labels: tuple[str, ...]) -> tuple[RiskData, pa.Table]:
-    """The customers at the newest cutoff as arrays, all outcomes unknown, and their snapshots."""
+    """Read the customers at the newest cutoff as arrays, outcomes unknown, and their snapshots."""
     snapshots = pq.read_table(SNAPSHOTS / "snapshots.parquet")
     newest = snapshots["newest"]
     snapshots = snapshots.filter(newest)
@@ -122,18 +122,18 @@ def load_newest(clock: Clock, labels: tuple[str, ...]) -> tuple[RiskData, pa.Tab
 
 
 def newest_cutoff() -> int:
-    """Number of the newest cutoff of the snapshots."""
+    """Return the number of the newest cutoff of the snapshots."""
     stored = pq.read_table(SNAPSHOTS / "snapshots.parquet", columns=["cutoff_number"])
     return int(pc.max(stored["cutoff_number"]).as_py())
 
 
 def blocks_of(data: RiskData, params: Params) -> tuple[Block, ...]:
-    """Blocks of the backtest, oldest first, the sealed one last."""
+    """Return the blocks of the backtest, oldest first, the sealed one last."""
     return rolling_blocks(int(data.cutoff.min()), newest_cutoff(), params.split)
 
 
 def customers_now() -> int:
-    """Number of customers at the newest cutoff."""
+    """Return the number of customers at the newest cutoff."""
     newest = pq.read_table(SNAPSHOTS / "snapshots.parquet", columns=["newest"])["newest"]
     return int(pc.sum(newest).as_py())
 
@@ -164,13 +164,13 @@ def _risk_data(
 def _feature_matrix(
     snapshots: pa.Table, rows: pa.Array | pa.ChunkedArray
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Feature names and float32 matrix of the chosen rows, one column at a time to save memory."""
+    """Read feature names and float32 matrix of the given rows, column by column to save memory."""
     file = pq.ParquetFile(FEATURE_TABLE)
     keys = file.read(list(KEYS))
     same = len(keys) == len(rows)
     if not same or any(not keys[key].filter(rows).equals(snapshots[key]) for key in KEYS):
         raise BadInputError(
-            f"{FEATURE_TABLE} does not hold the rows of the snapshots, which were taken again "
+            f"{FEATURE_TABLE} does not have the rows of the snapshots, which were taken again "
             "since: run dvc repro."
         )
     names = tuple(name for name in file.schema_arrow.names if name not in KEYS)
@@ -185,12 +185,12 @@ def _microseconds(instants: pa.ChunkedArray) -> NDArray[np.int64]:
 
 
 def load_catalog() -> tuple[Feature, ...]:
-    """Features of the feature table, in the order of its columns."""
+    """Read the features of the feature table, in the order of its columns."""
     return from_json((FEATURES / CATALOG_FILE).read_text(encoding="utf-8"))
 
 
 def monotone_signs(catalog: Sequence[Feature]) -> dict[str, dict[str, int]]:
-    """For each cause, the features whose sign is known in advance, and the sign."""
+    """Return, for each cause, the features whose sign is known in advance, and the sign."""
     return {
         cause: {
             feature.name: sign

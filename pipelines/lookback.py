@@ -1,4 +1,4 @@
-"""What became of the lists released so far, and what contacting achieved."""
+"""Outcomes of the lists released so far, and the effect of contacting."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def look_back(
     Returns
     -------
     tuple
-        What became of each list by the first horizon, and the effect by each horizon.
+        Outcomes of each list by the first horizon, and the effect by each horizon.
     """
     clock = params.clock
     now = clock.cutoff_at(as_of)
@@ -66,7 +66,7 @@ def look_back(
     realised_lists = [
         queue
         for folder in passed[0]
-        if _promised(folder, names[0])
+        if _has_risks(folder, names[0])
         for queue in realised(
             read_records([folder])[0],
             pd.read_parquet(folder / "scores.parquet"),
@@ -89,7 +89,7 @@ def look_back(
     return tuple(realised_lists), tuple(measured_effects)
 
 
-def _promised(folder: Path, label: str) -> bool:
-    """Whether a list promised anything of a horizon: the horizons may have been others then."""
+def _has_risks(folder: Path, label: str) -> bool:
+    """Return whether a list has risks of a horizon; ``snapshot.horizons`` may have changed."""
     columns = pq.read_schema(folder / "scores.parquet").names
     return all(f"risk_{cause}_{label}" in columns for cause in CAUSES)

@@ -1,4 +1,4 @@
-"""How models are fitted, and what share of the customers the teams can contact."""
+"""Settings of models, and the share of the customers that the teams can contact."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SETTLED_BY = {"involuntary": "in_dunning"}
 
 
 def model_settings(params: Params, monotone: Mapping[str, Mapping[str, int]]) -> ModelSettings:
-    """How models are fitted.
+    """Build the settings of models.
 
     Results of ``tune`` override the parameters. ``monotone`` comes from the catalog of features.
     """
@@ -45,15 +45,15 @@ def model_settings(params: Params, monotone: Mapping[str, Mapping[str, int]]) ->
 
 
 def capacity_shares(params: Params, customers: int) -> dict[str, float]:
-    """Share of the customers that the team of each cause can contact in a period.
+    """Return the share of the customers that the team of each cause can contact in a period.
 
     Parameters
     ----------
     params
         The parameters.
     customers
-        Number of customers now. The backtest holds a thinned sample, so the capacity is measured
-        as a share.
+        Current number of customers. The backtest uses a thinned sample, so the capacity must be a
+        share.
     """
     capacities = (params.score.success_capacity, params.score.billing_capacity)
     return {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Columns of a record from which changes and outcomes are computed.
+# Columns of a record that changes and outcomes are computed from.
 RECORD_COLUMNS = (
     "customer_id", "cutoff", "queue", "position", "status", "owner", "segment", "mrr",
 )  # fmt: skip
@@ -32,24 +32,24 @@ RELEASE_FILE = "release.json"
 
 
 def release_folder(source: str, cutoff: dt.datetime) -> Path:
-    """Folder of the list of a cutoff."""
+    """Return the folder of the list of a cutoff."""
     return LISTS / source / f"cutoff={cutoff.date().isoformat()}"
 
 
 def cutoff_of(folder: Path) -> dt.datetime:
-    """Cutoff that a released list is as of, from its name."""
+    """Return the cutoff of a released list, from the name of its folder."""
     day = dt.date.fromisoformat(folder.name.removeprefix("cutoff="))
     return dt.datetime.combine(day, dt.time(), dt.UTC)
 
 
 def released(source: str, before: dt.datetime) -> list[Path]:
-    """Folders of the lists of a source before a cutoff, oldest first."""
+    """Return the folders of the lists of a source before a cutoff, oldest first."""
     folders = sorted((LISTS / source).glob("cutoff=????-??-??"))
     return [folder for folder in folders if cutoff_of(folder) < before]
 
 
 def read_records(folders: Sequence[Path]) -> list[pd.DataFrame]:
-    """Listed and withheld rows of released lists."""
+    """Read the listed and withheld rows of released lists."""
     return [
         pd.read_parquet(folder / "record.parquet", columns=list(RECORD_COLUMNS))
         for folder in folders
@@ -64,18 +64,18 @@ def read_past(
     labels: tuple[str, ...],
     threads: int,
 ) -> Past | None:
-    """Read what changes are computed from: the lists before a cutoff; None if there are none.
+    """Read the lists before a cutoff, to compute changes from; None if there are none.
 
     Parameters
     ----------
     source, cutoff
-        Source and cutoff of the list that is being made.
+        Source and cutoff of the new list.
     X, names
         Today's features, float32 (n, f), and their names, for the last list's model.
     labels
         Names of today's horizons.
     threads
-        Threads of LightGBM; change no result.
+        Threads of LightGBM; the result does not depend on them.
     """
     folders = released(source, cutoff)
     if not folders:
@@ -96,10 +96,10 @@ def _rescored(
     labels: tuple[str, ...],
     threads: int,
 ) -> NDArray[np.float64] | None:
-    """Risks of today's customers by an earlier model; None if one of its features is missing."""
+    """Score today's customers with an earlier model; None if it lacks a feature or its format."""
     try:
         model = load_model(folder, threads)
-    except BadInputError:  # of another format
+    except BadInputError:  # written in another format
         return None
     if model.labels != labels or not set(model.feature_names) <= set(names):
         return None
@@ -108,9 +108,9 @@ def _rescored(
 
 
 def past_risks(
-    source: str, listed: pd.DataFrame, causes: Mapping[str, str], label: str, most: int
+    source: str, listed: pd.DataFrame, causes: Mapping[str, str], label: str, limit: int
 ) -> pd.DataFrame:
-    """Risks of listed customers on earlier lists: ``customer_id, cutoff, risk``.
+    """Read the risks of listed customers on earlier lists: ``customer_id, cutoff, risk``.
 
     Parameters
     ----------
@@ -122,12 +122,12 @@ def past_risks(
         Cause of each queue.
     label
         Name of the first horizon.
-    most
+    limit
         Maximum number of lists to read.
     """
     curves = []
     if len(listed):
-        folders = released(source, listed["cutoff"].iloc[0])[-most:]
+        folders = released(source, listed["cutoff"].iloc[0])[-limit:]
         queue = listed.set_index("customer_id")["queue"]
         wanted = [("customer_id", "in", listed["customer_id"].tolist())]
         for folder in folders:
@@ -135,10 +135,10 @@ def past_risks(
             if f"risk_{causes[queue.iloc[0]]}_{label}" not in pq.read_schema(path).names:
                 continue
             scores = pd.read_parquet(path, filters=wanted)
-            mine = scores["customer_id"].map(queue).map(causes)
+            row_cause = scores["customer_id"].map(queue).map(causes)
             risk = pd.Series(np.nan, index=scores.index)
             for cause in causes.values():
-                risk = risk.mask(mine == cause, scores[f"risk_{cause}_{label}"])
+                risk = risk.mask(row_cause == cause, scores[f"risk_{cause}_{label}"])
             curves.append(scores[["customer_id", "cutoff"]].assign(risk=risk))
     today = listed[["customer_id", "cutoff", f"risk_{label}"]]
     return pd.concat([*curves, today.rename(columns={f"risk_{label}": "risk"})], ignore_index=True)
@@ -174,7 +174,7 @@ def append_release(
         try:
             writing.rename(target)
         except OSError as error:
-            if target.exists():  # another release has come first
+            if target.exists():  # another release was faster
                 raise taken from error
             raise
     return target

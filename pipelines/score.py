@@ -1,4 +1,4 @@
-"""Stage ``score``: risks of every customer now, and the weekly list."""
+"""Stage ``score``: current risks of all customers, and the weekly list."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ logger = logging.getLogger("score")
 
 
 def base_rates(outcome: NDArray[np.int8]) -> NDArray[np.float64]:
-    """Share of known snapshots lost to each cause by each horizon, shape (causes, horizons)."""
+    """Return the share of known snapshots lost by cause and horizon, shape (causes, horizons)."""
     known = (outcome >= 0).sum(axis=0)
     lost = [(outcome == code).sum(axis=0) for code in range(1, len(CAUSES) + 1)]
     return np.asarray(lost / np.maximum(known, 1), dtype=np.float64)
@@ -67,14 +67,14 @@ def base_rates(outcome: NDArray[np.int8]) -> NDArray[np.float64]:
 def score(
     model: RiskModel, data: RiskData, snapshots: pa.Table, horizons: tuple[str, ...]
 ) -> Scored:
-    """Predict for every customer of today.
+    """Predict the risks of the current customers.
 
     Parameters
     ----------
     model
-        The model that serves.
+        The serving model.
     data, snapshots
-        The customers of today as arrays, and their snapshots, row for row the same.
+        The current customers as arrays, and their snapshots, in the same order.
     horizons
         Names of the horizons.
     """
@@ -103,7 +103,7 @@ def score(
 
 
 def policy(params: Params, lifetimes: pd.DataFrame, as_of: dt.datetime) -> Policy:
-    """Read what the business makes of risks; months kept are those of the lifetimes so far."""
+    """Read how the business acts on risks; months kept are estimated from the lifetimes so far."""
     return Policy(
         ListSettings(
             **terms(ListTerms, params.score),
@@ -193,7 +193,7 @@ def churn_overview(params: Params, lifetimes: pd.DataFrame, logs: Logs) -> Overv
 
 
 def write(params: Params, week: WeeklyList, extras: PageExtras, churn: Overview) -> None:
-    """Write the candidate: what is handed out, and the record."""
+    """Write the candidate: the list in all formats, the pages and the record."""
     currency = params.ingest.currency
     with replaced_folder(SCORES) as folder:
         write_parquet(week.scores, folder / "scores.parquet")
@@ -202,7 +202,7 @@ def write(params: Params, week: WeeklyList, extras: PageExtras, churn: Overview)
         write_parquet(week.gone_record, folder / "gone.parquet")
         write_csv(week.listed, folder / "list.csv", MONEY_COLUMNS, currency)
         write_xlsx(week.listed, folder / "list.xlsx", MONEY_COLUMNS, currency)
-        # A CRM has one field for the risk, whatever the first horizon is.
+        # A CRM has one field for the risk: that of the first horizon.
         crm = week.listed.assign(risk=week.listed[f"risk_{week.labels[0]}"])
         for name, columns in params.score.crm.items():
             write_csv(crm_frame(crm, columns, MONEY_COLUMNS), folder / f"crm_{name}.csv")
@@ -227,7 +227,7 @@ def write(params: Params, week: WeeklyList, extras: PageExtras, churn: Overview)
 def provenance(
     params: Params, model: RiskModel, version: str, counts: Mapping[str, Any]
 ) -> Provenance:
-    """Say where the list comes from; ``counts`` are those of the stage ``snapshot``."""
+    """Return the provenance of the list; ``counts`` are those of the stage ``snapshot``."""
     return Provenance(
         source=params.ingest.source,
         model_version=version,
@@ -239,7 +239,7 @@ def provenance(
 
 
 def main() -> None:
-    """Score every customer, rank, explain the listed, write list and page."""
+    """Score every customer, rank, explain the listed, write list and pages."""
     params = load_params()
     clock, horizons = params.clock, params.labels
     data, snapshots = load_newest(clock, horizons)

@@ -1,4 +1,4 @@
-"""Cohorts: of the customers who started together, the share still there by age."""
+"""Cohorts: customers who started in the same quarter, and the share that stays, by age."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ AGES: Final = (1, 2, 3, 6, 9, 12, 18, 24, 30)
 
 @dataclass(frozen=True)
 class Cohort:
-    """Customers who started in one quarter, and how they stayed.
+    """Customers who started in one quarter, and their retention.
 
     Parameters
     ----------
     quarter
         First day of the quarter.
     customers
-        How many started in it.
+        Number who started in it.
     retention
-        Kaplan-Meier share still there at each of ``AGES``, months; NaN where fewer than
+        Kaplan-Meier share still live at each of ``AGES``, months; NaN where fewer than
         ``MIN_AT_RISK`` were observed that long.
     early_churn
         Share lost within ``EARLY_DAYS``, 1 - Kaplan-Meier; NaN likewise.
@@ -47,12 +47,12 @@ class Cohort:
 
 
 def cohorts(lifetimes: pd.DataFrame, as_of: dt.datetime) -> tuple[Cohort, ...]:
-    """Follow the customers of each quarter from their start.
+    """Estimate the retention of the customers of each quarter.
 
     Parameters
     ----------
     lifetimes
-        One row per lifetime: ``customer_id, started_at, stopped_at`` (null: still there) and
+        One row per lifetime: ``customer_id, started_at, stopped_at`` (null: still live) and
         ``cause``. The first lifetime of a customer counts, if it had started by ``as_of``.
     as_of
         End of observation, UTC.
@@ -61,7 +61,7 @@ def cohorts(lifetimes: pd.DataFrame, as_of: dt.datetime) -> tuple[Cohort, ...]:
     -------
     tuple of Cohort
         Oldest first. Retention is the Kaplan-Meier estimate (Kaplan and Meier, 1958); customers
-        still there and contracts that ran out are censored.
+        still live and contracts that ran out are censored.
     """
     begun = lifetimes[lifetimes["started_at"] <= as_of]
     first = begun.sort_values(["customer_id", "started_at"]).drop_duplicates("customer_id")
@@ -85,7 +85,7 @@ def cohorts(lifetimes: pd.DataFrame, as_of: dt.datetime) -> tuple[Cohort, ...]:
 
 
 def retention_table(cohorts: Sequence[Cohort]) -> pd.DataFrame:
-    """Retention of cohorts as a table, one column per quarter.
+    """Return the retention of cohorts as a table, one column per quarter.
 
     Returns
     -------

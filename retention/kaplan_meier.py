@@ -1,4 +1,4 @@
-"""Survival curves by plan: how long the revenue of a kept customer lasts."""
+"""Kaplan-Meier curves, and the months that a kept customer stays, by plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-# Fewer customers at risk say nothing about a share.
+# With fewer customers at risk, a share is not reported.
 MIN_AT_RISK: Final = 20
 
 
@@ -49,11 +49,11 @@ class Curve:
     Parameters
     ----------
     times
-        Ends of durations, ascending, shape ``(t,)``.
+        Distinct durations, ascending, shape ``(t,)``.
     survival
-        Share still there from each of them on, shape ``(t,)``.
+        Share still live from each of them on, shape ``(t,)``.
     at_risk
-        Customers observed up to each of them, shape ``(t,)``.
+        Customers observed for at least each of them, shape ``(t,)``.
     """
 
     times: NDArray[np.float64]
@@ -61,7 +61,7 @@ class Curve:
     at_risk: NDArray[np.int64]
 
     def at(self, time: float) -> float:
-        """Return the share still there at a time; after the last duration, that of the last."""
+        """Return the share still live at a time; after the last duration, that of the last."""
         return float(np.append(1.0, self.survival)[np.searchsorted(self.times, time, "right")])
 
     def at_risk_at(self, time: float) -> int:
@@ -70,7 +70,7 @@ class Curve:
 
 
 def kaplan_meier(duration: NDArray[np.float64], event: NDArray[np.bool_]) -> Curve:
-    """Estimate the share still there by time since the start: the product of 1 - churned / at risk.
+    """Estimate the share still live by time since the start: the product of 1 - churned / at risk.
 
     Parameters
     ----------
@@ -95,12 +95,12 @@ def kaplan_meier(duration: NDArray[np.float64], event: NDArray[np.bool_]) -> Cur
 def ages(
     lifetimes: pd.DataFrame, as_of: dt.datetime
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return how old lifetimes grew, and whether they ended in churn.
+    """Return the length of lifetimes, and whether they ended in churn.
 
     Parameters
     ----------
     lifetimes
-        One row per lifetime: ``started_at``, ``stopped_at`` (null: still there) and ``cause``.
+        One row per lifetime: ``started_at``, ``stopped_at`` (null: still live) and ``cause``.
     as_of
         End of observation, UTC.
 
@@ -127,12 +127,12 @@ def restricted_mean(duration: NDArray[np.float64], event: NDArray[np.bool_], lim
     duration, event
         As in ``kaplan_meier``.
     limit
-        End of the interval, in the unit of ``duration``. A curve observed for less than that stays
-        at its last value up to ``limit``. Without customers the mean is ``limit``.
+        End of the interval, in the unit of ``duration``. A curve that ends before
+        ``limit`` keeps its last value up to it. Without customers the mean is ``limit``.
 
     References
     ----------
-    The restricted mean as in Royston and Parmar (2013).
+    Royston and Parmar (2013), for the restricted mean.
     """
     curve = kaplan_meier(duration, event)
     survival = np.concatenate(([1.0], curve.survival))
@@ -153,7 +153,7 @@ def months_kept(
     limit
         Maximum number of months counted.
     min_customers
-        A plan with fewer customers has no curve of its own and takes the pooled one.
+        Plans with fewer customers use the pooled curve.
     """
     customers = pd.DataFrame(
         {
@@ -163,8 +163,8 @@ def months_kept(
         }
     )
 
-    def mean(of: pd.DataFrame) -> float:
-        return restricted_mean(of["duration"].to_numpy(), of["event"].to_numpy(), limit)
+    def mean(group: pd.DataFrame) -> float:
+        return restricted_mean(group["duration"].to_numpy(), group["event"].to_numpy(), limit)
 
     by_plan = {
         str(name): mean(group)

@@ -1,8 +1,8 @@
 """Languages: words from gettext catalogs, numbers, dates and money through Babel.
 
-A message may hold choices ``[one/many]``: the first where the number that fills it is one. Catalogs
-are the files ``retention/locale/<code>.po``; ``python -m retention.messages`` brings them up to
-date. A message that a catalog lacks is said in English.
+A message may have choices ``[one/many]``: the first is used if the number that fills it is one.
+Catalogs are the files ``retention/locale/<code>.po``, which ``python -m retention.messages``
+updates. A message that is missing from a catalog is shown in English.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CODES: Final = ("en", "nl", "sv", "it")
 LOCALE: Final = Path(__file__).with_name("locale")
 
-# Babel rounds decimals in their context, which must hold any float.
+# Babel rounds decimals in the current context, which must be wide enough for any float.
 _WIDE: Final = Context(prec=400)
 _MINUS: Final = "\u2212"
 _ONE_OR_MANY: Final = re.compile(r"\[([^][/]*)/([^][/]*)\]")
@@ -40,18 +40,18 @@ _DURATIONS: Final = (
     (_MINUTE, "{number} [minute/minutes]"),
     (1, "{number} [second/seconds]"),
 )
-# A horizon by the last letter of its label.
+# Words for a horizon by the last letter of its label.
 _HORIZONS: Final = {"w": "{number} [week/weeks]", "p": "{number} [period/periods]"}
 _LESS, _MORE = "less than {number}", "more than {number}"
 
 
 def one_or_many(text: str, one: bool) -> str:
-    """Take the first or the second of each choice: ``2 [week/weeks]`` is ``2 weeks``."""
+    """Use the first or the second of each choice: ``2 [week/weeks]`` becomes ``2 weeks``."""
     return _ONE_OR_MANY.sub(r"\1" if one else r"\2", text)
 
 
 def own_messages() -> list[str]:
-    """Return the messages that this module itself translates."""
+    """Return the messages that this module translates."""
     return [_LESS, _MORE, *(text for _, text in _DURATIONS), *_HORIZONS.values()]
 
 
@@ -74,12 +74,12 @@ class Language:
 
     @cached_property
     def name(self) -> str:
-        """What the language calls itself."""
+        """Name of the language in that language."""
         return str(self.locale.get_display_name(self.code)).capitalize()
 
     @cached_property
     def translations(self) -> NullTranslations:
-        """The catalog; of English none."""
+        """Catalog of translations; empty for English."""
         path = LOCALE / f"{self.code}.po"
         if not path.exists():
             return NullTranslations()
@@ -94,7 +94,7 @@ class Language:
         return str(self.translations.gettext(message)) if message else ""
 
     def translate(self, message: str, one: bool = False) -> str:
-        """Translate a message and choose between one and many."""
+        """Translate a message, and choose between one and many."""
         return one_or_many(self.gettext(message), one)
 
     def fill(self, message: str, one: bool = False, **values: str) -> str:
@@ -107,7 +107,7 @@ class Language:
         return self.fill(_HORIZONS[label[-1]], one=number == "1", number=number)
 
     def number(self, value: float) -> str:
-        """Write a number: whole, from 10 down with one decimal, below 1 with two: ``1,234``."""
+        """Write a number: whole from 10 on, one decimal below 10, two below 1: ``1,234``."""
         size = abs(value)
         if 0.0 < size < 0.005:
             least = self.number(math.copysign(0.01, value))
@@ -119,11 +119,11 @@ class Language:
         return f"{_MINUS}{text}" if value < 0 and rounded else text
 
     def money(self, cents: float, currency: str) -> str:
-        """Write an amount in minor units: ``€1,235``, with cents below ten units."""
+        """Write an amount in minor units: ``€1,235``, with decimals if below ten."""
         size = abs(cents) / 100.0
         whole = size == round(size) or size >= 10.0
         pattern = self.locale.currency_formats["standard"].pattern.split(";")[0]
-        # A code of letters needs a space where a sign needs none.
+        # A code of letters needs a space; a sign does not.
         if get_currency_symbol(currency, locale=self.locale).isalpha():
             pattern = re.sub("\u00a4(?=#)", "\u00a4 ", pattern)
         with localcontext(_WIDE):
@@ -137,7 +137,7 @@ class Language:
         return f"{_MINUS}{text}" if cents < 0 else text
 
     def percent(self, share: float) -> str:
-        """Write a share of one: ``34%``, with a decimal below ten per cent."""
+        """Write a share between 0 and 1: ``34%``, with one decimal below ten per cent."""
         scaled = abs(share) * 100.0
         rounded = round(scaled, 0 if scaled >= 9.95 else 1)
         if scaled and not rounded:
@@ -154,13 +154,13 @@ class Language:
             return str(format_percent(Decimal(str(scaled)) / 100, pattern, locale=self.locale))
 
     def points(self, basis_points: int) -> str:
-        """Write a change in percentage points, given in hundredths of one: ``+2.50``."""
+        """Write a change in percentage points, given in basis points: ``+2.50``."""
         sign = "+" if basis_points > 0 else _MINUS if basis_points < 0 else ""
         size = abs(basis_points) / 100.0
         return f"{sign}{format_decimal(size, format='#,##0.00', locale=self.locale)}"
 
     def signed(self, text: str, value: float) -> str:
-        """Put a plus before the text of a value above zero; ``number`` and its like write minus."""
+        """Put a plus before the text of a positive value; ``number`` etc. write the minus."""
         return f"+{text}" if value > 0 else text
 
     def day(self, date: dt.date) -> str:
@@ -176,7 +176,7 @@ class Language:
         return str(format_date(date, "d MMM", locale=self.locale))
 
     def duration(self, seconds: float, days: bool = True) -> str:
-        """Write a time in the unit that suits it: seconds, minutes, hours or, if told so, days."""
+        """Write a duration in seconds, minutes, hours or, with ``days``, days, whichever suits."""
         units = _DURATIONS[0 if days else 1 :]
         length, message = next((u for u in units if abs(seconds) >= 2 * u[0]), units[-1])
         text = self.number(seconds / length)

@@ -1,7 +1,7 @@
-"""All that a translator translates, and the catalogs brought up to date with it.
+"""All messages to translate, and updates of the translation catalogs.
 
-``python -m retention.messages`` adds new messages to ``retention/locale/*.po``, empty, and drops
-those that are no longer used. An empty translation is shown in English.
+``python -m retention.messages`` adds new messages to ``retention/locale/*.po``, untranslated, and
+removes those no longer used. A message without a translation is shown in English.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _KEYWORDS: Final = {"_": None, "say": None, "fill": None}
 
 
 def messages() -> Catalog:
-    """Return every message with where it comes from: features, playbook, templates, charts."""
+    """Return every message with its origin: features, playbook, templates, charts."""
     catalog = Catalog()
     playbook = load_playbook(PLAYBOOK)
     actions = [text for term in playbook.actions.values() for text in (term.text, term.channel)]
-    for where, texts in (
+    for origin, texts in (
         ("features", feature_messages()),
         ("features/declare.py", REASON_GROUPS.values()),
         ("retention/playbook.yaml", actions),
@@ -41,7 +41,7 @@ def messages() -> Catalog:
         ("retention/sentences.py", sentences.own_messages()),
     ):
         for text in texts:
-            catalog.add(text, locations=[(where, None)])  # type: ignore[list-item]
+            catalog.add(text, locations=[(origin, None)])  # type: ignore[list-item]
     for path in sorted([*TEMPLATES.glob("*.jinja"), *TEMPLATES.parent.glob("*page.py")]):
         for text in _messages_in(path):
             catalog.add(text, locations=[(f"retention/{path.relative_to(LOCALE.parent)}", None)])  # type: ignore[list-item]
@@ -49,7 +49,7 @@ def messages() -> Catalog:
 
 
 def feature_messages() -> list[str]:
-    """Return the sentences of all features as they are declared, marks unfilled, each once."""
+    """Return the distinct sentences of all features as declared, marks not filled."""
     kinds = ("sentence", "zero", "negative", "missing", "norm_clause")
     texts = (
         getattr(declaration, kind)
@@ -62,14 +62,14 @@ def feature_messages() -> list[str]:
 
 
 def _messages_in(path: Path) -> list[str]:
-    """Return the messages in a template or a module, in their order."""
+    """Return the messages of a template or a module, in order."""
     method: Any = babel_extract if path.suffix == ".jinja" else "python"
-    found = extract(method, io.BytesIO(path.read_bytes()), keywords=_KEYWORDS)
-    return [message for _, message, _, _ in found if isinstance(message, str)]
+    extracted = extract(method, io.BytesIO(path.read_bytes()), keywords=_KEYWORDS)
+    return [message for _, message, _, _ in extracted if isinstance(message, str)]
 
 
 def written(code: str) -> str:
-    """Return the catalog of a language, brought up to date, as the text of its file."""
+    """Return the updated catalog of a language as the text of its file."""
     path = LOCALE / f"{code}.po"
     known = Catalog(locale=code)
     if path.exists():
@@ -82,13 +82,13 @@ def written(code: str) -> str:
             text = before.string if before is not None else ""
             fresh.add(message.id, text, locations=message.locations)
     buffer = io.BytesIO()
-    # Neither dates nor versions: equal messages give equal bytes.
+    # Without dates and versions, so that equal messages give equal bytes.
     write_po(buffer, fresh, width=100, omit_header=True)
     return buffer.getvalue().decode("utf-8")
 
 
 def main() -> None:
-    """Bring the catalogs up to date."""
+    """Update the catalogs."""
     for code in CODES[1:]:
         write_text(written(code), LOCALE / f"{code}.po")
 

@@ -1,7 +1,7 @@
-"""The churn overview: who left per month and why, how long cohorts stay, what payments recover.
+"""The churn overview: churn by month and cause, retention of cohorts, recovery of payments.
 
-Everything is read from true lifetimes as of the newest cutoff (churn undone where it was), from the
-subscription log and from the payments log. Only complete calendar months (UTC) are counted.
+It is computed from true lifetimes as of the newest cutoff (without churn that was undone), from the
+subscription log and from the payments log. Only complete calendar months (UTC) count.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from retention.cohorts import Cohort
     from retention.kaplan_meier import Curve
 
-# Complete months that recent figures are averaged over.
+# Number of complete months that recent figures are averaged over.
 RECENT_MONTHS: Final = 12
-# Lifetimes count up to this many months: further out few were ever observed.
+# Lifetimes count up to this many months: few customers have been observed for longer.
 LIFETIME_MONTHS: Final = 36
-# Segments and plans shown, the largest first: a column with more has too many groups to read.
-MOST_GROUPS: Final = 20
+# Maximum number of segments and of plans shown, the largest first: more are too many to read.
+MAX_GROUPS: Final = 20
 
 
 @dataclass(frozen=True)
 class Revenue:
-    """MRR of customers as steps: from ``at`` on, ``mrr`` until the customer's next step.
+    """MRR of customers as steps: each holds from ``at`` until the customer's next step.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Revenue:
     mrr: NDArray[np.int64]
 
     def of(self, customer: NDArray[np.int64], instant_us: int) -> NDArray[np.int64]:
-        """MRR of customers at an instant, shape of ``customer``; 0 before the first step."""
+        """Return customers' MRR at an instant, shape of ``customer``; 0 before the first step."""
         instant = np.full(customer.shape, instant_us)
         return taken(self.mrr, last_before(self.customer, self.at, customer, instant), 0)
 
@@ -69,14 +69,14 @@ class Group:
     Parameters
     ----------
     customers, mrr
-        Now; MRR in minor units, None without a subscription log.
+        Current number, and their MRR in minor units (None without a subscription log).
     at_risk
-        Customer-months of the last ``RECENT_MONTHS``: customers at the start of each, summed.
+        Customer-months of the last ``RECENT_MONTHS``: sum of the customers at the start of each.
     churned
-        Of these, lost in their month, by cause in the order of ``CAUSES``.
+        Those of ``at_risk`` lost in the month, by cause in the order of ``CAUSES``.
     lifetime
         Mean months from start to churn within ``LIFETIME_MONTHS`` (restricted mean of
-        Kaplan-Meier); NaN of fewer than ``MIN_AT_RISK``.
+        Kaplan-Meier); NaN for fewer than ``MIN_AT_RISK`` customers.
     margin
         Share of revenue that remains after its direct costs.
     """
@@ -91,14 +91,14 @@ class Group:
 
     @property
     def monthly_churn(self) -> tuple[float, float]:
-        """Share of customers lost in a month, by cause: churned / customer-months."""
+        """Share of customers lost per month, by cause: churned / customer-months."""
         if not self.at_risk:
             return float("nan"), float("nan")
         return self.churned[0] / self.at_risk, self.churned[1] / self.at_risk
 
     @property
     def arpu(self) -> float:
-        """Average revenue per customer and month, minor units: MRR / customers."""
+        """Average monthly revenue per customer, minor units: MRR / customers."""
         return self.mrr / self.customers if self.mrr is not None and self.customers else np.nan
 
     @property
@@ -109,12 +109,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Records:
-    """What the overview is computed from.
+    """Inputs of the overview.
 
     Parameters
     ----------
     lifetimes
-        As ``data.population`` gives them: ``customer_id, plan, started_at, stopped_at, cause``.
+        As in ``data.population.Population``: ``customer_id, plan, started_at, stopped_at, cause``.
     customers
         ``customer_id, segment``, sorted by customer_id.
     revenue
@@ -131,7 +131,7 @@ class Records:
 
 @dataclass(frozen=True)
 class Overview:
-    """All that the second page shows.
+    """Contents of the second page.
 
     Parameters
     ----------
@@ -140,14 +140,15 @@ class Overview:
     months
         See ``churn_by_month``.
     cohorts
-        By quarter of the start, oldest first.
+        Cohorts by quarter of the start, oldest first.
     curves
-        Kaplan-Meier curve by plan, months; of plans with at least ``MIN_AT_RISK`` customers.
+        Kaplan-Meier curve by plan, months; only plans with at least ``MIN_AT_RISK`` customers.
     recovery
         (first day of the month of the first failure, its invoices), oldest first; empty without a
         payments log.
     everybody, segments, plans
-        Groups; the ``MOST_GROUPS`` largest segments and plans, by number of customers now.
+        All customers, and the ``MAX_GROUPS`` largest segments and plans, by current number of
+        customers.
     currency
         ISO 4217 code of all money.
     """
@@ -169,7 +170,7 @@ class Overview:
 
     @property
     def recent_recovery(self) -> Recovery:
-        """The failed invoices of the last ``RECENT_MONTHS`` that have settled, together."""
+        """Sum of the settled failed invoices of the last ``RECENT_MONTHS``."""
         recent = [item for _, item in self.recovery[-RECENT_MONTHS:]]
         return Recovery(
             sum(item.failed for item in recent),
@@ -187,7 +188,7 @@ def overview(
     Parameters
     ----------
     records
-        What it is computed from.
+        Inputs.
     as_of
         Newest cutoff, UTC.
     margin
@@ -195,7 +196,7 @@ def overview(
     currency
         ISO 4217 code.
     months
-        Complete months to look back, at most.
+        Maximum number of complete months.
     """
     revenue = records.revenue
     spells = _spells(records.lifetimes, records.customers, as_of)
@@ -206,8 +207,8 @@ def overview(
 
     def group(name: str | None, column: str = "segment") -> Group:
         def members(frame: pd.DataFrame) -> NDArray[np.bool_]:
-            everyone = np.ones(len(frame), dtype=bool)
-            return everyone if name is None else (frame[column] == name).to_numpy(dtype=bool)
+            all_rows = np.ones(len(frame), dtype=bool)
+            return all_rows if name is None else (frame[column] == name).to_numpy(dtype=bool)
 
         recent = churn_by_month(spells[members(spells)], None, starts[-RECENT_MONTHS - 1 :])
         known = first[members(first)]
@@ -224,7 +225,7 @@ def overview(
         )
 
     def groups(column: str) -> tuple[Group, ...]:
-        names = spells[column].value_counts().index[:MOST_GROUPS]
+        names = spells[column].value_counts().index[:MAX_GROUPS]
         by_name = [group(name, column) for name in sorted(names)]
         return tuple(sorted(by_name, key=lambda item: -item.customers))
 
@@ -248,16 +249,16 @@ def overview(
 
 
 def month_starts(first: dt.datetime, as_of: dt.datetime, months: int) -> list[dt.datetime]:
-    """Bounds of the last complete calendar months, rising: one more than there are months.
+    """Return the bounds of the last complete calendar months, ascending: one more than the months.
 
     Parameters
     ----------
     first
-        Months before the first whole one after this instant are left out.
+        The first month is the first complete one after this instant.
     as_of
-        Newest cutoff; the month that it cuts is not complete.
+        Newest cutoff; its month is not complete.
     months
-        Months at most.
+        Maximum number of months.
     """
     last = as_of.year * 12 + as_of.month - 1
     earliest = max(first.year * 12 + first.month, last - months)
@@ -272,9 +273,9 @@ def churn_by_month(
 ) -> pd.DataFrame:
     """Count the customers at the start of each month, and those lost in it by cause.
 
-    Logo churn of a month = lost in it / customers at its start; gross MRR churn = the MRR that
-    those lost had at its start / MRR of all at its start (no expansion is set against it). A
-    customer who starts and leaves within one month is in neither. A contract that ran out
+    Logo churn of a month = lost in it / customers at its start; gross MRR churn = MRR at its start
+    of those lost / MRR at its start of all (expansion is not subtracted). A
+    customer who starts and leaves within one month is counted in neither. A contract that ran out
     (``ended``) is not churn.
 
     Parameters
@@ -289,7 +290,7 @@ def churn_by_month(
     Returns
     -------
     DataFrame
-        One row a month: ``month, customers, voluntary, involuntary, ended`` (customers),
+        One row per month: ``month, customers, voluntary, involuntary, ended`` (customers),
         ``mrr, voluntary_mrr, involuntary_mrr`` (minor units; 0 without revenue).
     """
     rows = []
@@ -312,10 +313,10 @@ def churn_by_month(
 
 
 def revenue_steps(events: SubscriptionEvents) -> Revenue:
-    """Add up what each customer's live subscriptions pay, from every event on.
+    """Add up the MRR of each customer's live subscriptions, after every event.
 
-    A stretch in which a customer has no live subscription keeps the last MRR: whether it was churn
-    is for the lifetimes to say, which undo a churn that was taken back.
+    While a customer has no live subscription the last MRR is kept: the lifetimes decide whether
+    that was churn, or was undone.
     """
     state = events.after_each()
     live = state.live.astype(np.int64)
@@ -341,7 +342,7 @@ def revenue_steps(events: SubscriptionEvents) -> Revenue:
 def _spells(lifetimes: pd.DataFrame, customers: pd.DataFrame, as_of: dt.datetime) -> pd.DataFrame:
     """Return lifetimes, with ``customer`` (number) and ``segment``, as they were at ``as_of``.
 
-    The lifetime of a customer who was still there stops at ``as_of`` without a cause.
+    The lifetime of a customer who was still live stops at ``as_of`` without a cause.
     """
     spells = lifetimes[lifetimes["started_at"] <= as_of].sort_values(["customer_id", "started_at"])
     left = (spells["stopped_at"] <= as_of).to_numpy(dtype=bool)

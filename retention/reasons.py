@@ -1,4 +1,4 @@
-"""Why a customer is on the list: SHAP values grouped by reason and put into plain words.
+"""Why a customer is on the list: SHAP values grouped by reason, in plain words.
 
 Contributions are SHAP values of the calibrated log-odds of the risk that the row shows for its
 queue's cause at the first horizon, so that base + contributions = log-odds of the served risk.
@@ -25,28 +25,29 @@ if TYPE_CHECKING:
     from features.declare import Feature
     from retention.sentences import Sentence
 
-# Floats of a LightGBM explanation agree with its prediction far closer than that.
+# Largest difference in log-odds. LightGBM's explanations agree with its predictions far better.
 RECONCILED_TO: Final = 1e-6
 
 
 @dataclass(frozen=True)
 class Reason:
-    """One group of features and what it does to the risk.
+    """A group of features and its contribution to the risk.
 
     Parameters
     ----------
     group
         Key of the reason group.
     heading
-        What the group is about.
+        Title of the group.
     sentence
         The quoted feature's value, with the customer's own norm where it has one, in any language.
     english
         That sentence in English.
     contribution
-        Of the whole group, in log-odds: above 0 it raises the risk, below 0 it lowers it.
+        Contribution of the whole group, log-odds: above 0 it raises the risk, below 0 it lowers it.
     feature
-        The quoted feature, whose contribution of that sign is its group's largest. Never shown.
+        Name of the quoted feature: the largest contribution with the sign of the group's. Never
+        shown.
     """
 
     group: str
@@ -64,7 +65,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Explanation:
-    """One row's risk, taken apart: ``base + sum(groups.values())`` is its log-odds.
+    """A row's risk split by group: ``base + sum(groups.values())`` is its log-odds.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ class Explanation:
 
 
 def groups_of(catalog: Sequence[Feature]) -> list[str]:
-    """Reason groups of the features, each once, in the order of its first feature."""
+    """Return the distinct reason groups, in the order of their first features."""
     return list(dict.fromkeys(feature.group for feature in catalog))
 
 
@@ -117,13 +118,13 @@ def explanations(
     base
         Log-odds that each row starts from, shape ``(k,)``.
     contributions
-        Of each feature, log-odds, shape ``(k, f)``.
+        Contribution of each feature, log-odds, shape ``(k, f)``.
     X
         Values of the features, shape ``(k, f)``, NaN where absent.
     catalog
         The features, in the order of the columns.
     count
-        Groups that raise the risk, at most.
+        Maximum number of groups that raise the risk.
     currency
         ISO 4217 code of amounts.
     """
@@ -135,7 +136,7 @@ def explanations(
     sums = {group: contributions[:, members].sum(axis=1) for group, members in columns.items()}
 
     def reason(row: int, group: str) -> Reason:
-        """Quote the group's largest contribution of the group's own sign."""
+        """Quote the feature with the largest contribution of the group's own sign."""
         total = float(sums[group][row])
         members = columns[group]
         j = int(members[np.argmax(contributions[row, members] * math.copysign(1.0, total))])
@@ -160,7 +161,7 @@ def explanations(
 
 
 def _norms(X: NDArray[np.float32], catalog: Sequence[Feature]) -> NDArray[np.float64]:
-    """Each feature's norm for its own window, NaN where it has none; shape of ``X``."""
+    """Return each feature's norm for its own window, NaN if it has none; shape of ``X``."""
     position = {feature.name: j for j, feature in enumerate(catalog)}
     norms = np.full(X.shape, np.nan)
     for j, feature in enumerate(catalog):
@@ -182,14 +183,14 @@ def check_reconciled(explained: Sequence[Explanation], risk: NDArray[np.float64]
         served = np.log(risk) - np.log1p(-risk)
     gap = np.abs(np.array([item.log_odds for item in explained]) - served)
     # Not "gap > ...": a risk of 0 or 1 has no finite log-odds, and NaN must not pass either.
-    apart = ~(gap <= RECONCILED_TO)
-    if apart.any():
+    differs = ~(gap <= RECONCILED_TO)
+    if differs.any():
         raise ValueError(
-            f"Reasons do not add up to the served risk on {apart.sum()} of {gap.size} rows; the "
+            f"Reasons do not add up to the served risk on {differs.sum()} of {gap.size} rows; the "
             f"largest gap is {gap.max()} in log-odds."
         )
 
 
 def frequencies(explained: Iterable[Explanation]) -> Counter[str]:
-    """Count the rows on which each reason group stands among those that raise the risk."""
+    """Count, for each reason group, the rows where it is shown as raising the risk."""
     return Counter(reason.group for item in explained for reason in item.raising)

@@ -1,4 +1,4 @@
-"""Recovery: of the invoices whose payment failed, those that were paid after all."""
+"""Recovery: failed invoices that were paid after all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
 
-# A failed invoice has this many days to be paid after all, then it counts as lost.
+# An invoice not paid within this many days of its first failure counts as lost.
 SETTLE_DAYS: Final = 28
 
 
@@ -37,9 +37,9 @@ class Recovery:
 
 
 def settled_invoices(failed: pd.DataFrame, as_of: dt.datetime) -> pd.DataFrame:
-    """Return the failed invoices that had ``SETTLE_DAYS``, and whether they were recovered.
+    """Return the failed invoices observed for ``SETTLE_DAYS``, and whether they were recovered.
 
-    Each is followed for the same time, whatever became of it: one paid later is not recovered.
+    All are followed for the same time: an invoice paid later is not recovered.
 
     Parameters
     ----------
@@ -51,8 +51,8 @@ def settled_invoices(failed: pd.DataFrame, as_of: dt.datetime) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Its rows that have settled, with ``recovered`` (bool): paid within ``SETTLE_DAYS`` of the
-        first failure.
+        The settled rows of ``failed``, with ``recovered`` (bool): paid within ``SETTLE_DAYS`` of
+        the first failure.
     """
     settle = pd.Timedelta(days=SETTLE_DAYS)
     settled = failed[failed["failed_at"] + settle <= as_of]
@@ -64,8 +64,8 @@ def recovery_by_month(
 ) -> tuple[tuple[dt.date, Recovery], ...]:
     """Count the invoices that failed in each month, and those recovered.
 
-    Recovery rate = paid within ``SETTLE_DAYS`` of the first failure / all that failed and have
-    settled (see ``settled_invoices``).
+    Recovery rate = paid within ``SETTLE_DAYS`` of the first failure / failed and settled (see
+    ``settled_invoices``).
 
     Parameters
     ----------
@@ -79,8 +79,7 @@ def recovery_by_month(
     Returns
     -------
     tuple
-        First day of each month in which an invoice failed that has settled, and its counts; oldest
-        first.
+        First day and counts of each month with settled invoices; oldest first.
     """
     settled = settled_invoices(failed, as_of)
     failed_at = settled["failed_at"]

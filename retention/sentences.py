@@ -1,8 +1,8 @@
-"""Sentences of features: which one speaks for a value, rendered once in the language asked for.
+"""Sentences of features: choose the sentence for a value, and render it in a language.
 
-A feature keeps its sentences as they were declared (see ``features.declare``). Catalogs of
-translations know them by that text: it is translated first, then its choices are made, its value is
-written, and its marks are filled. English, whose catalog is empty, goes the same way.
+A feature keeps its sentences as declared (see ``features.declare``); these are the keys of the
+translation catalogs. A sentence is translated first; then its choices are made, its value is
+written and its marks are filled. English, whose catalog is empty, follows the same steps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from features.declare import Feature
 
 _MARK: Final = re.compile(r"<(\w+)>")
-# How a span of time reads: itself, after "in the last", and one or many of its unit.
+# Words for a time span: the span, "in the last" span, and its unit alone (one or many).
 _SPANS: Final = {
     "week": ("[week/{number} weeks]", "in the last [week/{number} weeks]", "[week/weeks]"),
     "day": ("[day/{number} days]", "in the last [day/{number} days]", "[day/days]"),
@@ -31,9 +31,8 @@ _SPANS: Final = {
     ),
 }
 _UNITS: Final = {1: "day", 7: "week"}
-# Whose length a mark gives, and the form of ``_SPANS``. In a language whose words for "in the last"
-# depend on what follows, one mark stands for the whole: <last> where English has "in the last
-# <span>".
+# For each mark, the key of its length in ``Feature.marks``, and its form in ``_SPANS``. Some
+# languages inflect "in the last" by what follows; there <last> replaces "in the last <span>".
 _SPAN_MARKS: Final = {
     "span": ("window", 0),
     "shortspan": ("short", 0),
@@ -44,41 +43,41 @@ _SPAN_MARKS: Final = {
     "lastperiod": ("period", 1),
 }
 _SHARE_OF, _TIMES = "{share} of", "{number} times"
-# Written as whole numbers, cut off: 36.7 days before a renewal, a person says 36.
+# Units truncated to whole numbers: 36.7 days reads as 36.
 _WHOLE: Final = ("whole_days", "weeks")
-# Times that are written in the unit that suits them, and the seconds of their own.
+# Durations, which are written in the largest suitable unit, and the seconds in theirs.
 _LASTING: Final = {"minutes": 60, "hours": 3600, "lasting": 86400}
 # Units in which one decimal is enough for a norm.
 _PLAIN: Final = ("days", "count", "ratio", "score")
 
 
 def own_messages() -> list[str]:
-    """Return the messages that this module itself translates."""
+    """Return the messages that this module translates."""
     return [_SHARE_OF, _TIMES, *(text for forms in _SPANS.values() for text in forms)]
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A feature's value about to be put into words: a template and what fills it.
+    """A template and the values that fill it, before rendering.
 
     Parameters
     ----------
     template
         The sentence as declared, in English, with ``{value}``, choices ``[one/many]`` and
-        ``<marks>``; it may hold none of them.
+        ``<marks>``, all optional.
     marks
-        What fills the marks: ``Feature.marks``.
+        Values of the marks: ``Feature.marks``.
     value
-        What fills ``{value}``, without a sign that the template already speaks of; NaN where the
-        template has no value.
+        Value of ``{value}``, without a sign that the template expresses in words; NaN if the
+        template has no ``{value}``.
     unit
-        Key of ``features.declare.UNITS``: how the value is written.
+        Key of ``features.declare.UNITS``, which decides how the value is written.
     one
         Whether to take the first of each choice.
     norm_clause
-        What follows the sentence where the customer's own norm is known, with ``{norm}``; or None.
+        Clause with ``{norm}`` after the sentence, if the customer's own norm is known; or None.
     norm, norm_unit
-        What fills ``{norm}``.
+        Value and unit of ``{norm}``.
     """
 
     template: str
@@ -92,16 +91,16 @@ class Sentence:
 
 
 def sentence_for(feature: Feature, value: float, norm: float) -> Sentence:
-    """Choose the sentence for a feature's value, with the customer's own norm where it is known.
+    """Choose the sentence for a feature's value, with the customer's own norm if it is known.
 
     Parameters
     ----------
     feature
-        Whose sentences.
+        Feature with its sentences.
     value
-        Of the customer; not finite where it is absent.
+        The customer's value; not finite if absent.
     norm
-        The customer's own norm for the feature's window; not finite where it is not known.
+        The customer's own norm for the feature's window; not finite if not known.
     """
     if not math.isfinite(value):
         return Sentence(feature.missing, feature.marks)
@@ -134,13 +133,13 @@ def render(sentence: Sentence, language: Language, currency: str) -> str:
 def quantity(value: float, unit: str, language: Language = ENGLISH, currency: str = "") -> str:
     """Write a feature's value in its unit.
 
-    Counts, days and the like are bare numbers: the sentence around them names what is counted.
-    Nothing but 0 is written as 0, except that days and weeks are cut to whole ones.
+    Counts, days and the like are plain numbers: the sentence names what is counted. Only 0 is
+    written as 0, except that days and weeks are truncated to whole numbers.
 
     Raises
     ------
     ValueError
-        If the value is not finite: an absent value has a sentence of its own.
+        If the value is not finite: absent values have their own sentence.
     """
     if not math.isfinite(value):
         raise ValueError(f"There is no number to write: {value}.")
@@ -160,22 +159,22 @@ def _fill(
     template: str, marks: Mapping[str, int | str], language: Language, one: bool, **values: str
 ) -> str:
     translated = language.gettext(template)
-    if translated == template:  # said in English, so the words that fill it are English too
+    if translated == template:  # not translated: fill it with English words too
         language = ENGLISH
     words = one_or_many(translated, one).format(**values)
     return _MARK.sub(lambda mark: _words_for(mark[1], marks, language), words)
 
 
 def _words_for(mark: str, marks: Mapping[str, int | str], language: Language) -> str:
-    """Words for one mark of a template."""
+    """Return the words for one mark of a template."""
     if mark == "core":
         return str(marks["core"])
     days = int(marks["period_days"])
     forms = _SPANS[_UNITS.get(days, "period")]
     if mark in ("period", "periods"):
         return language.fill(forms[2], one=mark == "period", days=str(days))
-    of, form = _SPAN_MARKS[mark]
-    length = 1 if of == "period" else int(marks[of])
+    key, form = _SPAN_MARKS[mark]
+    length = 1 if key == "period" else int(marks[key])
     return language.fill(
         forms[form], one=length == 1, number=language.number(length), days=str(days)
     )

@@ -1,4 +1,4 @@
-"""The weekly list: scores of everyone, the two queues with reasons and actions, and the record."""
+"""The weekly list: all scores, the two queues with reasons and actions, and the record."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ MONEY_COLUMNS: Final = ("mrr", "expected_loss", "expected_saving")
 
 
 class Explain(Protocol):
-    """Takes the risks of a cause apart for rows of the scored matrix.
+    """Splits the risks of a cause into contributions, for rows of the scored matrix.
 
     Given row numbers, shape ``(k,)``, and a cause, returns the base, shape ``(k,)``, and the
-    contribution of each feature, shape ``(k, f)``: log-odds of the calibrated risk at the first
-    horizon, which they add up to.
+    contribution of each feature, shape ``(k, f)``: they add up to the log-odds of the calibrated
+    risk at the first horizon.
     """
 
     def __call__(
@@ -45,16 +45,16 @@ class Explain(Protocol):
 
 @dataclass(frozen=True)
 class Scored:
-    """What the model says about every eligible customer at the newest cutoff.
+    """Risks and features of every eligible customer at the newest cutoff.
 
     Parameters
     ----------
     snapshots
         One row per customer: ``customer_id, cutoff, cutoff_number, mrr, paused, plan,
-        billing_interval, renews_at, activated_at, segment, country, channel, owner``. All at one
-        cutoff.
+        billing_interval, renews_at, activated_at, segment, country, channel, owner``. All at the
+        same cutoff.
     risks
-        Cumulative risks if nobody acts, shape ``(n, causes, horizons)``.
+        Cumulative risks without contact, shape ``(n, causes, horizons)``.
     labels
         Names of the horizons, e.g. ``("4w", "8w", "13w")``.
     base_rates
@@ -64,9 +64,9 @@ class Scored:
     catalog
         The features, in the order of the columns of ``X``.
     explain
-        Takes risks apart; called once per queue, for its rows alone.
+        Splits risks into contributions; called once per queue, for its rows only.
     more_scores
-        Further columns of the scores by name, shape ``(n,)``, which decide nothing on the list.
+        Further columns of the scores by name, shape ``(n,)``; the list does not depend on them.
     """
 
     snapshots: pd.DataFrame
@@ -81,16 +81,16 @@ class Scored:
 
 @dataclass(frozen=True)
 class Policy:
-    """What the business makes of risks.
+    """How the business acts on risks.
 
     Parameters
     ----------
     settings
         Terms of the ranking.
     playbook
-        What to do, by reason.
+        Actions by reason.
     kept
-        Months kept by plan.
+        Months that a kept customer stays, by plan.
     """
 
     settings: ListSettings
@@ -107,11 +107,11 @@ class Provenance:
     source
         Name of the raw source.
     model_version
-        Of the model that scored.
+        Version of the model that scored.
     freshness
-        Log to the instant (UTC) at which its newest visible row became available.
+        By log, the instant (UTC) at which its newest visible row became available.
     notes
-        Sentences that the reader must know, e.g. that a cause had too few events.
+        Sentences that the reader must see, e.g. that a cause had too few events.
     """
 
     source: str
@@ -122,43 +122,43 @@ class Provenance:
 
 @dataclass(frozen=True)
 class WeeklyList:
-    """A week's list, complete: what is handed out, and the record.
+    """The complete list of a week: what is released, and the record.
 
     Parameters
     ----------
     cutoff
-        As of when, UTC.
+        Cutoff of the list, UTC.
     labels
         Names of the horizons.
     base_rates
-        Shape ``(causes, horizons)``.
+        As in ``Scored``, shape ``(causes, horizons)``.
     scores
-        Every eligible customer: see ``ranking.scores``, then ``more_scores``.
+        One row per eligible customer: see ``ranking.scores``, then ``more_scores``.
     listed
-        The rows to hand out, by queue and position, columns in the reader's order. Money is in
-        minor units; risks are those of the queue's cause.
+        Rows to hand out, sorted by queue and position, columns in reading order. Money is in minor
+        units; risks are those of the queue's cause.
     explained
         The explanation of each row of ``listed``.
     record
         Listed and withheld rows by queue and rank: the columns of ``listed``, then ``status``,
-        ``rank``, ``base_log_odds`` and ``contribution_<group>``. Not for handing out.
+        ``rank``, ``base_log_odds`` and ``contribution_<group>``. Not to be handed out.
     counts
-        Queue to status to number of customers; every eligible customer counts once.
+        Number of customers by queue and status; every eligible customer counts once.
     totals, totals_before
-        The headline, and that of the last released list (None: there is none).
+        Totals of this list, and those of the last released list (None if there is none).
     gone
-        Who stood on the last list and does not on this one, see ``change.gone``; without those
-        now withheld.
+        Customers of the last list that are not on this one, see ``change.gone``; without those now
+        withheld.
     gone_record
-        The same with them. Not for handing out.
+        The same with the withheld. Not to be handed out.
     gone_counts
-        Queue to reason to number of rows of ``gone``.
+        Number of rows of ``gone`` by queue and reason.
     settings
         Terms of the ranking.
     provenance
-        Where it comes from.
+        Where the list comes from.
     previous
-        Cutoff of the last released list before this one; None on the first.
+        Cutoff of the last released list; None for the first list.
     """
 
     cutoff: dt.datetime
@@ -191,24 +191,24 @@ def weekly_list(
     Parameters
     ----------
     scored
-        The model's view of every eligible customer.
+        Risks and features of every eligible customer.
     policy
-        How it is ranked, and what is advised.
+        How customers are ranked, and what is advised.
     provenance
         Where the list comes from.
     contacted
         Customers contacted too recently to be called again.
     past
-        The lists released before this one; None if there is none.
+        The lists released before this one; None if there are none.
 
     Raises
     ------
     ValueError
-        If the snapshots are not of one cutoff, or reasons do not add up to the served risk.
+        If the snapshots have more than one cutoff, or reasons do not add up to the served risk.
     """
     cutoffs = scored.snapshots[["cutoff", "cutoff_number"]].drop_duplicates()
     if len(cutoffs) != 1:
-        raise ValueError(f"A list is made at one cutoff; the snapshots hold {len(cutoffs)}.")
+        raise ValueError(f"A list has one cutoff; the snapshots have {len(cutoffs)}.")
     cutoff = cutoffs["cutoff"].iloc[0].to_pydatetime()
     number = int(cutoffs["cutoff_number"].iloc[0])
     settings = policy.settings
@@ -262,7 +262,7 @@ def weekly_list(
 def _handed_out_or_withheld(
     scores: pd.DataFrame, settings: ListSettings
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the listed and the withheld by queue and rank, and the number of each row's queue."""
+    """Return the listed and withheld rows by queue and rank, and the number of each row's queue."""
     names = [queue.name for queue in settings.queues]
     chosen = scores[scores["status"].isin([ranking.LISTED, ranking.WITHHELD])]
     chosen = chosen.assign(number=chosen["queue"].map(names.index).astype("int64"))
@@ -276,13 +276,13 @@ def _explained(
     queue: NDArray[np.int64],
     settings: ListSettings,
 ) -> list[Explanation]:
-    """Explain each row's risk of its queue's cause, and hold the reasons to the served number."""
+    """Explain each row's risk of its queue's cause; check that reasons add up to that risk."""
     base = np.empty(rows.size)
     contributions = np.empty((rows.size, len(scored.catalog)))
     for c, cause in enumerate(CAUSES):
-        mine = queue == c
-        if mine.any():
-            base[mine], contributions[mine] = scored.explain(rows[mine], cause)
+        members = queue == c
+        if members.any():
+            base[members], contributions[members] = scored.explain(rows[members], cause)
     explained = explanations(
         base, contributions, scored.X[rows], scored.catalog, settings.reasons, settings.currency
     )  # fmt: skip
@@ -293,7 +293,7 @@ def _explained(
 def _customers(
     scored: Scored, scores: pd.DataFrame, rows: NDArray[np.int64], queue: NDArray[np.int64]
 ) -> pd.DataFrame:
-    """Who the rows are, where they stand, and what is at stake."""
+    """Describe the rows: customer, risks, position and revenue at stake."""
     snapshots = scored.snapshots.iloc[rows].reset_index(drop=True)
     frame = snapshots.drop(columns=["renews_at", "activated_at"]).assign(
         renews_on=_dates(snapshots["renews_at"]),
@@ -304,16 +304,16 @@ def _customers(
     frame["times_base"] = frame[f"risk_{scored.labels[0]}"] / np.where(
         base_rate > 0.0, base_rate, np.nan
     )
-    mine = scores.iloc[rows].reset_index(drop=True)
-    savings = mine[[f"saving_{name}" for name in ranking.QUEUE_NAMES]].to_numpy()
-    frame["expected_loss"] = _cents(mine["expected_loss"].to_numpy())
+    scores = scores.iloc[rows].reset_index(drop=True)
+    savings = scores[[f"saving_{name}" for name in ranking.QUEUE_NAMES]].to_numpy()
+    frame["expected_loss"] = _cents(scores["expected_loss"].to_numpy())
     frame["expected_saving"] = _cents(savings[np.arange(rows.size), queue])
-    placed = ["queue", "other_queue", "status", "rank", "position"]
-    return pd.concat([frame, mine[placed]], axis=1)
+    ranked = ["queue", "other_queue", "status", "rank", "position"]
+    return pd.concat([frame, scores[ranked]], axis=1)
 
 
 def _dates(instants: pd.Series) -> pd.Series:
-    """Days in UTC; a date column even where every entry is null or there is none."""
+    """Return days in UTC; a date column even if it is empty or all null."""
     return pd.Series(instants.dt.date, dtype="date32[pyarrow]")
 
 
@@ -327,7 +327,7 @@ def _advice(
     queue: NDArray[np.int64],
     policy: Policy,
 ) -> pd.DataFrame:
-    """Reasons in words, and what the playbook says to do about them."""
+    """Return the reasons in words, and the actions that the playbook advises."""
     actions = [
         policy.playbook.action(
             ranking.QUEUE_NAMES[number],
@@ -360,7 +360,7 @@ def _advice(
 
 
 def _contributions(explained: Sequence[Explanation], groups: Sequence[str]) -> pd.DataFrame:
-    """What the risk is made of, for checks of the record: log-odds of base and groups."""
+    """Return the log-odds of base and groups, for checks of the record."""
     columns = {"base_log_odds": [item.base for item in explained]} | {
         f"contribution_{group}": [item.groups[group] for item in explained] for group in groups
     }
@@ -370,7 +370,7 @@ def _contributions(explained: Sequence[Explanation], groups: Sequence[str]) -> p
 def _in_reading_order(
     record: pd.DataFrame, labels: Sequence[str], provenance: Provenance, reasons: int
 ) -> pd.DataFrame:
-    """Order the record's columns for a reader, those that are not handed out last."""
+    """Put the record's columns in reading order, those that are not handed out last."""
     newest = max(provenance.freshness.values(), default=None)
     record = record.assign(
         data_until=pd.Series(newest, index=record.index, dtype="datetime64[us, UTC]"),
@@ -386,9 +386,9 @@ def _in_reading_order(
         "billing_interval", "country", "channel", "customer_since",
         "cutoff", "data_until", "model_version",
     ]  # fmt: skip
-    kept_back = ["status", "rank", "base_log_odds"]
+    internal = ["status", "rank", "base_log_odds"]
     contributions = [name for name in record.columns if name.startswith("contribution_")]
-    return record[handed_out + kept_back + contributions]
+    return record[handed_out + internal + contributions]
 
 
 def _counts(scores: pd.DataFrame, settings: ListSettings) -> dict[str, dict[str, int]]:

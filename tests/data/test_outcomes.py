@@ -43,7 +43,7 @@ HORIZONS = OutcomeSettings(horizons=(4, 8, 13), undo_days=14, lateness_days=7)
 
 
 def k(weeks: int) -> int:
-    """Number of the cutoff the given number of weeks after Monday 2024-01-01."""
+    """Number of the cutoff this many weeks after Monday 2024-01-01."""
     return CLOCK.cutoff_on(at(weeks).date())
 
 
@@ -92,7 +92,7 @@ class World:
         return [row[f"outcome_{x}"] or row[f"null_reason_{x}"] for x in ("4w", "8w", "13w")]
 
     def later(self, weeks: int, periods: int) -> int | None:
-        """MRR of customer a the given number of periods after a cutoff."""
+        """MRR this many periods after a cutoff of customer a."""
         spans = contract_spans(self.events, CLOCK, self.as_of)
         phase = np.zeros(len(self.names), dtype=np.int64)
         cutoffs = CutoffRange(k(0), self.as_of, 1)
@@ -376,9 +376,7 @@ def test_a_history_that_is_too_short_and_a_date_without_data_say_so() -> None:
 def test_a_log_of_outcomes_that_ends_long_before_the_others_is_refused() -> None:
     # Else the weeks that it does not cover would count as "stayed".
     coverage = Coverage(us(0), {"subscriptions": us(20), "payments": us(22.1)})
-    with pytest.raises(
-        BadInputError, match="The subscriptions log, which decides who left, ends on"
-    ):
+    with pytest.raises(BadInputError, match="The subscriptions log, which decides who left, ends"):
         choose_as_of(coverage, CLOCK, None, "subscriptions", 7)
     assert choose_as_of(coverage, CLOCK, k(20), "subscriptions", 7) == k(20)
     near = Coverage(us(0), {"subscriptions": us(20), "payments": us(21.9)})

@@ -156,7 +156,7 @@ def rewrite(path: str, change: Change) -> Spoil:
 
 
 def column(name: str, values: Callable[[pa.ChunkedArray], Any]) -> Change:
-    """Replace a column by a function of it."""
+    """Replace a column by a function of itself."""
     return lambda table: table.set_column(table.column_names.index(name), name, values(table[name]))
 
 
@@ -258,9 +258,9 @@ CASES: dict[str, Case] = {
         r"All [\d,]+ rows of surveys break a rule: inspect them in \S+surveys\.",
         BEFORE["validate"],
     ),
-    "no log that shows who left": Case(
+    "no log that decides who left": Case(
         "snapshot", remove(SUBSCRIPTIONS),
-        r"snapshot\.rule is contract, .* but there is no subscriptions log: add it, or",
+        r"snapshot\.rule is contract, which needs the subscriptions log .* is none: add it",
         BEFORE["snapshot"],
     ),
     "no churn": Case(
@@ -288,7 +288,7 @@ CASES: dict[str, Case] = {
     "history shorter than the windows": Case(
         "snapshot", newest_weeks(6),
         r"The logs cover \d periods up to 2025-02-24, fewer than the 9 that "
-        r"snapshot\.history_periods = 8 asks for: provide a longer history or lower it",
+        r"snapshot\.history_periods = 8 needs: provide a longer history or lower it",
         BEFORE["snapshot"],
     ),
     "as of a day after the logs": Case(
@@ -327,7 +327,7 @@ CASES: dict[str, Case] = {
     ),
     "features of other snapshots": Case(
         "train", setting("snapshot.salt", "other"),
-        r"features\.parquet does not hold the rows of the snapshots, which .*: run dvc repro",
+        r"features\.parquet does not have the rows of the snapshots, .* run dvc repro",
         ("snapshot",),
     ),
     "no model": Case(

@@ -156,7 +156,7 @@ def test_due_dates_count_from_the_cutoff(week: WeeklyList) -> None:
 def test_snapshots_of_two_cutoffs_are_refused(scored: Scored) -> None:
     mixed = scored.snapshots.copy()
     mixed.loc[0, "cutoff"] = CUTOFF - dt.timedelta(days=7)
-    with pytest.raises(ValueError, match="hold 2"):
+    with pytest.raises(ValueError, match="have 2"):
         make(dataclasses.replace(scored, snapshots=mixed))
 
 
