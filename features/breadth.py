@@ -22,8 +22,8 @@ absence = FAMILY.section("usage_absence")
 
 
 def uses_by_feature(known: Known, w: int) -> Numbers:
-    """Uses of each leading feature and of the rest over the window, shape (features, cells)."""
-    usage = known.log("usage")
+    """Uses over the window, per leading feature and for the rest; shape (features, cells)."""
+    usage = known.periods("usage")
     leading = [usage.sum(f"uses_{i}", w) for i in range(LEADING) if f"uses_{i}" in usage.columns]
     rest = usage.sum("uses", w) - sum(leading, np.zeros(known.cells, dtype=np.int64))
     return np.array([*leading, rest], dtype=np.float64)
@@ -39,8 +39,8 @@ def uses_by_feature(known: Known, w: int) -> Numbers:
     norm="features_used_usual_<short>",
 )
 def features_used(known: Known, w: int) -> Numbers:
-    """Distinct features used (all from the 63rd on count as one)."""
-    return bit_count(known.log("usage"), "features", w)
+    """Distinct features used; all from the 63rd on count as one."""
+    return bit_count(known.periods("usage"), "features", w)
 
 
 @breadth(
@@ -79,7 +79,7 @@ def features_used_against_usual(known: Known, w: int) -> Numbers:
 )
 def features_used_ever(known: Known) -> Numbers:
     """Distinct features used in the whole visible history."""
-    return bit_count(known.log("usage"), "features", None)
+    return bit_count(known.periods("usage"), "features", None)
 
 
 @breadth(
@@ -91,7 +91,7 @@ def features_used_ever(known: Known) -> Numbers:
     empty=0.0,
 )
 def features_given_up(known: Known, w: int) -> Numbers:
-    """Features used in the long window and not in this one."""
+    """Features used in the long window but not in this one."""
     return features_used(known, known.settings.long) - features_used(known, w)
 
 
@@ -104,8 +104,8 @@ def features_given_up(known: Known, w: int) -> Numbers:
     empty=0.0,
 )
 def features_new(known: Known, w: int) -> Numbers:
-    """Features used in the window and never before it."""
-    usage = known.log("usage")
+    """Features used in the window but never before it."""
+    usage = known.periods("usage")
     new = usage.bits("features") & ~usage.bits("features", ago=w)
     return np.asarray(np.bitwise_count(new), dtype=np.float64)
 
@@ -121,7 +121,7 @@ def features_new(known: Known, w: int) -> Numbers:
 )
 def core_features_used(known: Known, w: int) -> Numbers:
     """Distinct core features used."""
-    return bit_count(known.log("usage"), "core", w)
+    return bit_count(known.periods("usage"), "core", w)
 
 
 @breadth(
@@ -147,7 +147,7 @@ def core_features_used_usual(known: Known, w: int) -> Numbers:
 )
 def core_features_used_ever(known: Known) -> Numbers:
     """Distinct core features used in the whole visible history."""
-    return bit_count(known.log("usage"), "core", None)
+    return bit_count(known.periods("usage"), "core", None)
 
 
 @breadth(
@@ -190,7 +190,7 @@ def top_feature_share(known: Known, w: int) -> Numbers:
 )
 def core_uses(known: Known, w: int, core: int) -> Numbers:
     """Uses of one core feature."""
-    return known.log("usage").sum(f"core_uses_{core}", w).astype(np.float64)
+    return known.periods("usage").sum(f"core_uses_{core}", w).astype(np.float64)
 
 
 @amount(
@@ -203,7 +203,7 @@ def core_uses(known: Known, w: int, core: int) -> Numbers:
     empty=0.0,
 )
 def core_uses_usual(known: Known, w: int, core: int) -> Numbers:
-    """Norm of the uses of one core feature, from before the window."""
+    """Norm of the uses of one core feature, computed from the periods before the window."""
     return usual(known, "usage", f"core_uses_{core}", w)
 
 
@@ -215,5 +215,5 @@ def core_uses_usual(known: Known, w: int, core: int) -> Numbers:
     unit="whole_days",
 )
 def days_since_core(known: Known, core: int) -> Numbers:
-    """Days from the last visible use of one core feature; NaN if there is none."""
-    return known.days_since(known.log("usage").max(f"core_last_us_{core}"))
+    """Days from the last visible use of one core feature to the cutoff; NaN if there is none."""
+    return known.days_since(known.periods("usage").max(f"core_last_us_{core}"))

@@ -1,4 +1,4 @@
-"""What a feature says about itself, and the register in which each family declares its own."""
+"""Declare features: what a feature is and says, and the register of each family."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
     Declare = Callable[[Callable[..., Numbers]], Callable[..., Numbers]]
 
-# What ``features.build`` writes: the matrix, and what its columns say about themselves.
 # Columns of the feature table before those of the features.
 KEYS = ("customer_id", "cutoff")
+# Files that ``features.build`` writes: the feature table, and the description of its columns.
 FEATURES_FILE = "features.parquet"
 CATALOG_FILE = "catalog.json"
 
@@ -35,12 +35,12 @@ Unit = Literal[
 
 UNITS: dict[Unit, str] = {
     "days": "days",
-    "whole_days": "days from one instant to another, written as whole days",
-    "lasting": "days that something has lasted, written in the unit that suits",
+    "whole_days": "days between two instants, written as whole days",
+    "lasting": "days that something has lasted, written in a suitable unit",
     "hours": "hours",
     "minutes": "minutes",
     "weeks": "weeks of seven days",
-    "count": "how many",
+    "count": "number of things",
     "cents": "minor units of the reporting currency",
     "share": "share of a whole, 0 to 1",
     "multiple": "multiple of the same quantity in another period",
@@ -50,7 +50,7 @@ UNITS: dict[Unit, str] = {
     "score": "points on the scale named in the sentence",
 }
 
-# The list shows a group whether it raises or lowers the risk and whatever its values are: so its
+# The list shows a group whether it raises or lowers the risk and whatever its values are, so the
 # heading names a topic and claims nothing.
 REASON_GROUPS: dict[str, str] = {
     "usage_decline": "Amount of use",
@@ -74,8 +74,7 @@ REASON_GROUPS: dict[str, str] = {
     "profile": "Kind of customer",
 }
 
-
-# The norm clause of what neither adds up nor averages out, over another window than its norm's.
+# Norm clause of a feature that does not add up, where its window is not the short one of its norm.
 NORM_CLAUSE_OF_SHORT = ", usually {norm} in <shortspan>"
 
 
@@ -83,11 +82,11 @@ NORM_CLAUSE_OF_SHORT = ", usually {norm} in <shortspan>"
 class Feature:
     """One column of the feature table.
 
-    Its sentences hold ``{value}``, choices ``[one/many]`` (the first where the value is written as
+    Its sentences contain ``{value}``, choices ``[one/many]`` (the first if the value is written as
     1 or 100%) and marks: ``<span>``, ``<shortspan>`` and ``<longspan>``, the lengths of its own,
     the short and the longest window in words; ``<period>`` and ``<periods>``, the words for one
-    period and many; ``<core>``, a core feature. They are true whatever the value is, and say
-    nothing of the risk. ``retention.sentences`` renders them.
+    period and many; ``<core>``, a core feature. They are true for every value and do not mention
+    the risk. ``retention.sentences`` renders them.
 
     Parameters
     ----------
@@ -96,35 +95,34 @@ class Feature:
     family
         engagement, support, payments or lifecycle.
     sources
-        Tables that it reads; where one is absent, the feature is.
+        Tables that it reads; if one is absent, so is the feature.
     window
-        Periods that it looks back; None for a state or the whole visible history.
+        Length in periods; None for a state or the whole visible history.
     unit
         Key of ``UNITS``.
     empty
-        Value when no row counts; may be NaN.
+        Value if no row counts; may be NaN.
     group
         Key of ``REASON_GROUPS``.
     sentence
-        Plain words for a value; of a flag, for "yes", without ``{value}``.
+        The sentence for a value; for a flag, the one for "yes", without ``{value}``.
     zero
-        The sentence for a value that is written as 0; of a flag, for "no".
+        The sentence for a value that is written as 0; for a flag, the one for "no".
     negative
-        The sentence for a value below 0, which it gives without its sign.
+        The sentence for a value below 0, which it shows without the sign.
     missing
         The sentence for NaN.
     norm
         Name of the feature with the customer's own norm in the same unit, or None.
     norm_scale
-        What the norm is multiplied by to be one for this feature's window.
+        Factor that converts the norm to this feature's window.
     norm_clause
-        What follows the sentence where the norm is known; holds ``{norm}``, by which it chooses.
+        Appended to the sentence if the norm is known; contains ``{norm}``, which decides choices.
     marks
-        What fills the marks of the sentences: ``window`` (where it has one), ``short`` and ``long``
-        in periods, ``period_days``, and ``core``, the name of the core feature (where it is of
-        one).
+        Values for the marks of the sentences: ``window`` (if it has one), ``short`` and ``long``
+        in periods, ``period_days``, and ``core``, the name of the core feature (if it has one).
     monotone
-        Pairs (cause of churn, +1 or -1) where the risk can only sensibly rise or fall with it.
+        Pairs (cause of churn, +1 or -1) for which the risk may only rise or fall with the feature.
     """
 
     name: str
@@ -146,7 +144,7 @@ class Feature:
 
 
 def from_json(text: str) -> tuple[Feature, ...]:
-    """Read back the features that ``features.catalog.as_json`` wrote; no engine is needed here."""
+    """Read back the features that ``features.catalog.as_json`` wrote; needs no engine."""
     names = Feature.__dataclass_fields__
     return tuple(
         Feature(
@@ -165,9 +163,9 @@ def from_json(text: str) -> tuple[Feature, ...]:
 class Declaration(Feature):
     """A feature before the windows are known, and the function that computes it.
 
-    Its name and norm hold ``<w>``, ``<short>`` and ``<long>``, the labels of its window and of the
-    short and the longest one, and where it is repeated over the core features ``<core>``.
-    ``adds_up``: over a window w times as long it is w times as much, and so is its norm.
+    Its name and norm may contain ``<w>``, ``<short>`` and ``<long>``, the labels of its window, the
+    short and the longest window; and ``<core>``, if it is declared once per core feature.
+    ``adds_up``: its expected value, and so its norm, is proportional to the length of the window.
     """
 
     function: Callable[..., Numbers]
@@ -177,7 +175,7 @@ class Declaration(Feature):
     def expand(
         self, settings: FeatureSettings, clock: Clock
     ) -> Iterator[tuple[Feature, tuple[int, ...]]]:
-        """Yield each feature that this declares, with the arguments of its function."""
+        """Yield each feature declared, with the arguments of its function."""
         windows = {w for role in self.over for w in settings.role(role)}
         cores = range(len(settings.core_features)) if "<core>" in self.name else (None,)
         for core in cores:
@@ -205,10 +203,10 @@ class Declaration(Feature):
     def _norm_terms(
         self, settings: FeatureSettings, window: int | None, labels: dict[str, str]
     ) -> dict[str, Any]:
-        """Return what the feature says of its norm; nothing where a norm would not be honest.
+        """Return the terms that concern the norm; none if the comparison would be misleading.
 
-        A norm of the short window comes from before it. A longer window would share periods with
-        its norm, and may reach back further than the customer does: it has none.
+        A norm of the short window is computed from the periods before it. A longer window would
+        share periods with that norm and may reach back before the sign-up, so it has no norm.
         """
         of_short = self.norm is not None and "<short>" in self.norm
         longest = settings.short if of_short else settings.long - 1
@@ -230,14 +228,14 @@ def _filled(text: str, labels: dict[str, str]) -> str:
 
 @dataclass
 class Family:
-    """The register of one module's features; a family may have several, in the catalog's order.
+    """The register of one module's features; a family may have several, in catalog order.
 
     Parameters
     ----------
     name
         engagement, support, payments or lifecycle.
     log
-        The table that its features read unless they say otherwise.
+        The table that its features read unless declared otherwise.
     """
 
     name: str
@@ -245,20 +243,20 @@ class Family:
     declarations: list[Declaration] = field(default_factory=list)
 
     def section(self, group: str, **terms: Any) -> Callable[..., Declare]:
-        """Return ``feature`` with the reason group (and ``terms``) that a section has in common."""
+        """Return ``feature`` with the reason group (and ``terms``) that a section shares."""
         return partial(self.feature, group=group, **terms)
 
     def feature(self, name: str, sentence: str, *, over: str = "", **terms: Any) -> Declare:
         """Declare the decorated function as a feature; ``terms`` are those of ``Declaration``.
 
-        The function takes what is ``Known`` and, when ``over`` names roles of windows ("each",
-        "short long", ...), the window in periods; it is declared once for each window.
+        The function takes a ``Known`` and, if ``over`` names roles of windows ("each",
+        "short long", ...), the window in periods; the feature is declared once per window.
         """
 
         def declare(function: Callable[..., Numbers]) -> Callable[..., Numbers]:
-            given = {"family": self.name, "sources": (self.log,), "over": tuple(over.split())}
+            defaults = {"family": self.name, "sources": (self.log,), "over": tuple(over.split())}
             declaration = Declaration(
-                function=function, name=name, sentence=sentence, **given | terms
+                function=function, name=name, sentence=sentence, **defaults | terms
             )
             self.declarations.append(declaration)
             return function

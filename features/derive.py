@@ -32,7 +32,7 @@ def usual(known: Known, log: str, values: str | Integers, window: int) -> Number
     sum to ``window`` periods; NaN where fewer than ``window`` periods are left.
     """
     long = known.settings.long
-    rolled = known.log(log)
+    rolled = known.periods(log)
     before = rolled.sum(values, long) - rolled.sum(values, window)
     periods = known.observed(log, long) - window
     return np.where(periods >= window, ratio(before * window, periods), np.nan)
@@ -44,7 +44,7 @@ def slope(known: Known, log: str, values: str | Integers, window: int) -> Number
     Reads the periods of ``(cutoff - window, cutoff]`` in which customer and log existed, silent
     ones as 0; NaN where there are fewer than 3.
     """
-    rolled = known.log(log)
+    rolled = known.periods(log)
     column = rolled[values] if isinstance(values, str) else values
     n = known.observed(log, window)
     total = rolled.sum(column, window)
@@ -61,7 +61,7 @@ def volatility(
     ``squares`` holds what each row adds to the squared sum of its period. Silent periods count as
     0; NaN where there is no use, or fewer than 3 periods.
     """
-    rolled = known.log(log)
+    rolled = known.periods(log)
     n = known.observed(log, window)
     total = rolled.sum(values, window).astype(np.float64)
     spread = np.maximum(n * rolled.sum(squares, window).astype(np.float64) - total * total, 0.0)
@@ -100,7 +100,7 @@ def declare_total(
     none = f"No {many} in the last <span>"
 
     def column(known: Known) -> str | Integers:
-        return values if isinstance(values, str) else known.once(values)
+        return values if isinstance(values, str) else known.cached(values)
 
     @family.feature(
         f"{name}_<w>", f"{amount} in the last <span>", zero=none, over="each", unit=unit, empty=0.0,
@@ -108,7 +108,7 @@ def declare_total(
     )  # fmt: skip
     def total(known: Known, w: int) -> Numbers:
         """Sum over the window."""
-        return known.log(log).sum(column(known), w) / scale
+        return known.periods(log).sum(column(known), w) / scale
 
     @family.feature(
         f"{name}_usual_<w>", f"Usually {amount} in <span>",
@@ -128,7 +128,7 @@ def declare_total(
     )  # fmt: skip
     def multiple(known: Known, w: int) -> Numbers:
         """Sum over the norm; NaN where the norm is 0 or unknown."""
-        return ratio(known.log(log).sum(column(known), w), usual(known, log, column(known), w))
+        return ratio(known.periods(log).sum(column(known), w), usual(known, log, column(known), w))
 
 
 def declare_sums(
@@ -139,7 +139,7 @@ def declare_sums(
 
         def total(known: Known, w: int, measure: str = measure) -> Numbers:
             """Sum over the window."""
-            return known.log(family.log).sum(measure, w).astype(np.float64)
+            return known.periods(family.log).sum(measure, w).astype(np.float64)
 
         family.feature(
             f"{name}_<w>", sentence, zero=zero, over=over, group=group,
@@ -164,7 +164,7 @@ def usual_bit_count(known: Known, log: str, mask: str, window: int) -> Numbers:
     total, windows = np.zeros(known.cells), np.zeros(known.cells)
     for ago in range(window, long - window + 1, window):
         fits = observed >= ago + window
-        total += fits * np.bitwise_count(known.log(log).bits(mask, window, ago))
+        total += fits * np.bitwise_count(known.periods(log).bits(mask, window, ago))
         windows += fits
     return ratio(total, windows)
 

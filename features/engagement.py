@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.declare import Family
-from features.derive import (
-    declare_total,
-    ratio,
-    slope,
-    volatility,
-)
+from features.derive import declare_total, ratio, slope, volatility
 
 if TYPE_CHECKING:
     from data.asof import Integers
@@ -28,19 +23,19 @@ NO_USE = "No use in the last <span>"
 NEVER_USED = "No use of the product on record"
 
 
-def daily(known: Known) -> Integers:
-    """Rows' gains in distinct days of use: they add up to active days over any window."""
-    return known.log("usage").gains("days", np.bitwise_or, np.bitwise_count)
+def gained_days(known: Known) -> Integers:
+    """Return what each row adds to the active days of any window; shape (rows,)."""
+    return known.periods("usage").gains("days", np.bitwise_or, np.bitwise_count)
 
 
-def weekly(known: Known) -> Integers:
-    """Rows' gains in periods with use: they add up to active periods over any window."""
-    return known.log("usage").gains("days", np.bitwise_or, np.sign)
+def gained_periods(known: Known) -> Integers:
+    """Return what each row adds to the periods with use of any window; shape (rows,)."""
+    return known.periods("usage").gains("days", np.bitwise_or, np.sign)
 
 
-def squared_uses(known: Known) -> Integers:
-    """Rows' gains in squared uses per period."""
-    return known.log("usage").gains("uses", np.add, np.square)
+def gained_squares(known: Known) -> Integers:
+    """Return what each row adds to the sum of squared uses per period; shape (rows,)."""
+    return known.periods("usage").gains("uses", np.add, np.square)
 
 
 # How often and how much
@@ -50,7 +45,7 @@ declare_total(
     "active_days",
     "{value} active [day/days]",
     "active days",
-    daily,
+    gained_days,
     unit="days",
     group="usage_decline",
 )
@@ -71,7 +66,7 @@ declare_total(
 
 def active_days(known: Known, w: int) -> Numbers:
     """Distinct days with use in the window."""
-    return known.log("usage").sum(known.once(daily), w).astype(np.float64)
+    return known.periods("usage").sum(known.cached(gained_days), w).astype(np.float64)
 
 
 @amount(
@@ -86,7 +81,7 @@ def active_days(known: Known, w: int) -> Numbers:
 )
 def active_days_slope(known: Known, w: int) -> Numbers:
     """Least-squares slope of active days per period."""
-    return slope(known, "usage", known.once(daily), w)
+    return slope(known, "usage", known.cached(gained_days), w)
 
 
 @habit(
@@ -100,9 +95,9 @@ def active_days_slope(known: Known, w: int) -> Numbers:
     norm="active_periods_share_<long>",
 )
 def active_periods_share(known: Known, w: int) -> Numbers:
-    """Periods with any use over the periods that customer and log were there."""
-    periods = known.log("usage").sum(known.once(weekly), w)
-    return np.minimum(ratio(periods, known.observed("usage", w)), 1)
+    """Periods with any use over the periods in which customer and log existed."""
+    active = known.periods("usage").sum(known.cached(gained_periods), w)
+    return np.minimum(ratio(active, known.observed("usage", w)), 1)
 
 
 @amount(
@@ -116,7 +111,7 @@ def active_periods_share(known: Known, w: int) -> Numbers:
 )
 def relative_uses_slope(known: Known, w: int) -> Numbers:
     """Least-squares slope of uses per period over their mean; NaN without use."""
-    mean = ratio(known.log("usage").sum("uses", w), known.observed("usage", w))
+    mean = ratio(known.periods("usage").sum("uses", w), known.observed("usage", w))
     return ratio(slope(known, "usage", "uses", w), mean)
 
 
@@ -130,7 +125,7 @@ def relative_uses_slope(known: Known, w: int) -> Numbers:
 )
 def uses_volatility(known: Known, w: int) -> Numbers:
     """Coefficient of variation of uses per period."""
-    return volatility(known, "usage", "uses", known.once(squared_uses), w)
+    return volatility(known, "usage", "uses", known.cached(gained_squares), w)
 
 
 @amount(
@@ -142,8 +137,8 @@ def uses_volatility(known: Known, w: int) -> Numbers:
     empty=0.0,
 )
 def longest_session(known: Known, w: int) -> Numbers:
-    """Largest duration of one row of the log."""
-    return np.maximum(known.log("usage").max("longest_s", w), 0) / 60
+    """Longest duration of a single row of the log."""
+    return np.maximum(known.periods("usage").max("longest_s", w), 0) / 60
 
 
 @amount(
@@ -156,7 +151,7 @@ def longest_session(known: Known, w: int) -> Numbers:
 )
 def uses_per_active_day(known: Known, w: int) -> Numbers:
     """Uses over active days; NaN without use."""
-    return ratio(known.log("usage").sum("uses", w), active_days(known, w))
+    return ratio(known.periods("usage").sum("uses", w), active_days(known, w))
 
 
 @amount(
@@ -169,7 +164,7 @@ def uses_per_active_day(known: Known, w: int) -> Numbers:
 )
 def minutes_per_active_day(known: Known, w: int) -> Numbers:
     """Minutes over active days; NaN without use."""
-    return ratio(known.log("usage").sum("seconds", w) / 60, active_days(known, w))
+    return ratio(known.periods("usage").sum("seconds", w) / 60, active_days(known, w))
 
 
 @habit(
@@ -183,7 +178,7 @@ def minutes_per_active_day(known: Known, w: int) -> Numbers:
 )
 def weekend_use_share(known: Known, w: int) -> Numbers:
     """Uses on Saturdays and Sundays (UTC) over all uses; NaN without use."""
-    usage = known.log("usage")
+    usage = known.periods("usage")
     return ratio(usage.sum("weekend_uses", w), usage.sum("uses", w))
 
 
@@ -201,8 +196,8 @@ def weekend_use_share(known: Known, w: int) -> Numbers:
     monotone=UP,
 )
 def days_since_last_use(known: Known) -> Numbers:
-    """Days from the last visible use ever to the cutoff; NaN if there is none."""
-    return known.days_since(known.log("usage").max("last_us"))
+    """Days from the last visible use to the cutoff; NaN if there is none."""
+    return known.days_since(known.periods("usage").max("last_us"))
 
 
 @habit(

@@ -1,4 +1,4 @@
-"""What a business can set of its features; imports nothing heavy, as every stage reads it."""
+"""Feature settings of a business. Imports nothing heavy, as every stage reads them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class FeatureSettings:
     ----------
     windows
         Lengths of the windows in periods, ascending, at least two. The second is the recent past
-        (``short``), the last but one the span of trends (``trend``), the last the customer's own
-        norm (``long``).
+        (``short``), the last but one the span of trends (``trend``), the last the span of the
+        customer's own norm (``long``).
     core_features
         Values of ``usage.feature`` that mark adoption; at most 16.
 
@@ -46,21 +46,24 @@ class FeatureSettings:
 
     @property
     def short(self) -> int:
-        """The recent past."""
+        """Length of the recent past, in periods."""
         return self.windows[min(1, len(self.windows) - 2)]
 
     @property
     def trend(self) -> int:
-        """The span over which slopes and volatility are taken."""
+        """Length in periods over which slopes and volatility are computed."""
         return self.windows[-2] if len(self.windows) > 2 else self.windows[-1]
 
     @property
     def long(self) -> int:
-        """The customer's own norm."""
+        """Length in periods from which the customer's own norm is computed."""
         return self.windows[-1]
 
     def role(self, name: str) -> tuple[int, ...]:
-        """Windows of a role: ``each``, ``short``, ``trend``, ``long``, ``wide`` (from short on)."""
+        """Return the windows of a role: ``each``, ``short``, ``trend``, ``long`` or ``wide``.
+
+        ``wide`` is the short window and all longer ones.
+        """
         if name == "each":
             return self.windows
         if name == "wide":
@@ -69,5 +72,5 @@ class FeatureSettings:
 
 
 def column_name(text: str) -> str:
-    """Lower-case letters, digits and underscores of a text, for column names."""
+    """Turn a text into a column name: lower-case letters, digits and underscores."""
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")

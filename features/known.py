@@ -1,6 +1,6 @@
 """What is known of a block of customers at their cutoffs: the only input of a feature function.
 
-Nothing in here, and so no feature, can be asked for a row that is not visible at its cutoff.
+It offers no way to read a row that is not visible at the cutoff, so no feature can leak one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from features.declare import Numbers
     from features.feature_settings import FeatureSettings
 
-State = TypeVar("State")
+Result = TypeVar("Result")
 
 
 class Known:
@@ -32,16 +32,16 @@ class Known:
     Parameters
     ----------
     keys
-        One row a cell: ``customer_id``, ``customer`` (its place in order, each has a cell),
-        ``cutoff_us`` and ``signed_up_us`` (``NOTHING`` where unknown), sorted by customer and
-        cutoff.
+        One row per cell, sorted by customer and cutoff: ``customer_id``, ``customer`` (number of
+        the customer from 0, without gaps), ``cutoff_us`` and ``signed_up_us`` (``NOTHING`` where
+        unknown).
     periods
-        Log to its periods table, rows of these customers sorted by ``measures.KEY``; in place of
-        ``customer_id`` stands ``customer``.
+        Periods table of each log: rows of these customers sorted by ``measures.KEY``, with
+        ``customer`` in place of ``customer_id``.
     events
-        Log to its event table, likewise, sorted by ``measures.EVENT_ORDER``.
+        Event table of each log, likewise, sorted by ``measures.EVENT_ORDER``.
     log_start
-        Log to the first period in which any of its rows was visible, to any customer.
+        First period of each log in which a row of any customer was visible.
     settings, clock
         Windows and core features; the rule for time.
     """
@@ -63,62 +63,47 @@ class Known:
         self.cutoff: Integers = np.asarray(clock.period_of(self.cutoff_us), dtype=np.int64)
         self.signed_up_us = integers(keys["signed_up_us"])
         self._periods, self._events, self._log_start = periods, events, log_start
-        self._memo: dict[Any, Any] = {}
+        self._results: dict[Any, Any] = {}
 
     @property
     def cells(self) -> int:
         """Number of snapshots."""
         return self.cutoff.size
 
-    def once(self, state: Callable[[Known], State]) -> State:
-        """Return what a function makes of this block, computed at the first call only."""
-        if state not in self._memo:
-            self._memo[state] = state(self)
-        result: State = self._memo[state]
-        return result
+    def cached(self, function: Callable[[Known], Result]) -> Result:
+        """Return the function's result for this block; computed at the first call only."""
+        return self._cached(function, lambda: function(self))
 
-    def log(self, name: str) -> Rolled:
-        """Periods table of a log by customer; cells are the snapshots."""
-        key = ("log", name)
-        if key not in self._memo:
-            self._memo[key] = self._rolled(self._periods[name])
-        rolled: Rolled = self._memo[key]
-        return rolled
+    def periods(self, log: str) -> Rolled:
+        """Periods table of a log, grouped by customer; cells are the snapshots."""
+        return self._cached(("periods", log), lambda: self._by_customer(self._periods[log]))
 
-    def history(self, name: str) -> Rolled:
-        """Event rows of a log by customer in the order of events; cells are the snapshots."""
-        key = ("history", name)
-        if key not in self._memo:
-            self._memo[key] = self._rolled(self._events[name])
-        rolled: Rolled = self._memo[key]
-        return rolled
+    def events_by_customer(self, log: str) -> Rolled:
+        """Event rows of a log, grouped by customer and in event order; cells are the snapshots."""
+        return self._cached(("customer", log), lambda: self._by_customer(self._events[log]))
 
-    def entities(self, name: str) -> Entities:
-        """Event rows of a log by entity: its tickets, invoices or subscriptions."""
-        key = ("entities", name)
-        if key not in self._memo:
-            table = self._events[name]
-            customer = integers(table["customer"])
-            self._memo[key] = Entities(table, customer, self.cell_customer, self.cutoff)
-        entities: Entities = self._memo[key]
-        return entities
+    def events_by_entity(self, log: str) -> Entities:
+        """Event rows of a log, grouped by entity: its tickets, invoices or subscriptions."""
+        return self._cached(("entity", log), lambda: self._by_entity(self._events[log]))
 
     def observed(self, log: str, window: int) -> Integers:
-        """Periods of a window that the customer and the log have existed for, at least 1.
+        """Count the periods of a window in which both customer and log existed, at least 1.
 
         The period of sign-up counts. Shape (cells,).
         """
         start = np.full(self.cells, self._log_start[log])
-        joined = self.signed_up_us != NOTHING
-        signed_up = self.clock.period_of(self.signed_up_us[joined])
-        start[joined] = np.maximum(start[joined], signed_up)
+        dated = self.signed_up_us != NOTHING
+        signed_up = self.clock.period_of(self.signed_up_us[dated])
+        start[dated] = np.maximum(start[dated], signed_up)
         return np.asarray(np.clip(self.cutoff - start + 1, 1, window), dtype=np.int64)
 
     def joined_under_watch(self, log: str) -> Flags:
-        """Whether the log was there already when the customer signed up."""
-        there = (self.signed_up_us != NOTHING) & (self.cutoff >= self._log_start[log])
-        period: Integers = self.clock.period_of(np.where(there, self.signed_up_us, self.cutoff_us))
-        return np.asarray(there & (period >= self._log_start[log]), dtype=np.bool_)
+        """Whether the log had already begun when the customer signed up; shape (cells,)."""
+        start = self._log_start[log]
+        comparable = (self.signed_up_us != NOTHING) & (self.cutoff >= start)
+        signed_up_us = np.where(comparable, self.signed_up_us, self.cutoff_us)
+        period: Integers = self.clock.period_of(signed_up_us)
+        return np.asarray(comparable & (period >= start), dtype=np.bool_)
 
     def days_since(self, instant_us: Integers) -> Numbers:
         """Days from instants (shape (cells,)) to the cutoff; NaN where ``NOTHING``."""
@@ -130,9 +115,19 @@ class Known:
         """Days from the cutoff to instants; NaN where ``NOTHING``."""
         return 0.0 - self.days_since(instant_us)  # never -0.0
 
-    def _rolled(self, table: pa.Table) -> Rolled:
+    def _cached(self, key: Any, compute: Callable[[], Result]) -> Result:
+        if key not in self._results:
+            self._results[key] = compute()
+        result: Result = self._results[key]
+        return result
+
+    def _by_customer(self, table: pa.Table) -> Rolled:
         customer = integers(table["customer"])
         return _roll(table, customer, slice(None), self.cell_customer, self.cutoff)
+
+    def _by_entity(self, table: pa.Table) -> Entities:
+        customer = integers(table["customer"])
+        return Entities(table, customer, self.cell_customer, self.cutoff)
 
 
 class Entities(Parts):
@@ -150,9 +145,9 @@ class Entities(Parts):
     Attributes
     ----------
     rows
-        The rows by entity in the order of events; its cells are the pairs (entity, snapshot).
+        Rows grouped by entity and in event order; its cells are the pairs (entity, snapshot).
     cell
-        Shape (pairs,): the snapshot of each pair.
+        Shape (pairs,): number of the snapshot of each pair.
     """
 
     def __init__(
@@ -163,14 +158,14 @@ class Entities(Parts):
         cell_cutoff: Integers,
     ) -> None:
         entity = _ranks(table["entity"])
-        (named,) = packed((customer, entity))
-        both, group = np.unique(named, return_inverse=True)
+        (entity_key,) = packed((customer, entity))
+        entities, group = np.unique(entity_key, return_inverse=True)
         order = np.argsort(group, kind="stable")
         group = group[order].astype(np.int64)
-        starts = np.searchsorted(group, np.arange(both.size))
+        starts = np.searchsorted(group, np.arange(entities.size))
         visible = integers(table["visible_period"])[order]
-        first_seen = np.minimum.reduceat(visible, starts) if both.size else visible
-        # The pairs of an entity are a stretch of cells: from the first that sees it.
+        first_seen = np.minimum.reduceat(visible, starts) if entities.size else visible
+        # An entity is paired with a range of its customer's cells: from the first that sees it on.
         owner = customer[order][starts]
         cell_key, first_key = packed((cell_customer, cell_cutoff), (owner, first_seen))
         first = np.searchsorted(cell_key, first_key, side="left")
@@ -204,9 +199,9 @@ def _roll(
 
 
 def _ranks(texts: pa.ChunkedArray) -> Integers:
-    """Rank of each text among the distinct ones, in the order of their bytes."""
-    codes = pc.unique(texts)
-    return integers(pc.index_in(texts, value_set=codes.take(pc.sort_indices(codes))))
+    """Return the rank of each text among the distinct texts, in byte order."""
+    distinct = pc.unique(texts)
+    return integers(pc.index_in(texts, value_set=distinct.take(pc.sort_indices(distinct))))
 
 
 def integers(column: Any) -> Integers:

@@ -1,4 +1,4 @@
-"""Lifecycle: how long, on what terms, and what changed in them."""
+"""Lifecycle: tenure, terms of the contract, and how they changed."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ feature = FAMILY.feature
 WEEK_US = 7 * MICROSECONDS_PER_DAY
 NOT_STARTED = "No start of a paid subscription on record"
 NO_SEATS = "Number of seats not on record"
-# Days of a billing interval, in the order of their codes; the last stands for an unheard-of one.
+# Days per billing interval, by code; the last is for intervals outside the contract.
 INTERVAL_DAYS = np.array([{"week": 7, "month": 30, "quarter": 91, "year": 365}[name]
                           for name in BILLING_INTERVALS] + [30])  # fmt: skip
 
 
 def contracts(known: Known) -> Accounts:
-    """Accounts at the cutoff, by the subscriptions as they are known there."""
-    pairs = known.entities("subscriptions")
+    """Return the accounts at the cutoff, from the subscriptions as known then."""
+    pairs = known.events_by_entity("subscriptions")
     state = Subscriptions(pairs.rows.columns, pairs.rows.as_of())
     return Accounts(state, pairs, known.cutoff_us[pairs.cell])
 
 
 def mrr_before(known: Known, ago: int) -> Numbers:
-    """MRR ``ago`` periods back, as known now; NaN where no subscription was live then."""
-    pairs = known.entities("subscriptions")
+    """MRR ``ago`` periods before the cutoff, as known now; NaN if no subscription was live then."""
+    pairs = known.events_by_entity("subscriptions")
     then_us = known.cutoff_us - ago * known.clock.period_us
     state = Subscriptions(pairs.rows.columns, pairs.rows.as_of(ago))
     account = Accounts(state, pairs, then_us[pairs.cell])
@@ -50,7 +50,7 @@ def mrr_before(known: Known, ago: int) -> Numbers:
 
 @dataclass(frozen=True)
 class Steps:
-    """What each row changed against the value known before it; arrays of shape (rows,)."""
+    """Ratio of each row's values to those known before it, or NaN; arrays of shape (rows,)."""
 
     mrr: NDArray[np.float64]
     seats: NDArray[np.float64]
@@ -58,8 +58,8 @@ class Steps:
 
 
 def steps(known: Known) -> Steps:
-    """Ratio of each row's MRR, seats and days of billing interval to those known before; or NaN."""
-    rows, state = known.entities("subscriptions").rows, known.once(contracts).state
+    """Compare each row's MRR, seats and days of billing interval with those known before."""
+    rows, state = known.events_by_entity("subscriptions").rows, known.cached(contracts).state
     code = state.given("interval")
     days = np.where(code == NOTHING, NOTHING, INTERVAL_DAYS[np.clip(code, 0, 4)])
     values = (state.given("mrr"), state.given("seats"), days)
@@ -67,35 +67,36 @@ def steps(known: Known) -> Steps:
 
 
 def _step(rows: Rolled, values: Integers) -> Numbers:
-    """Ratio to the last earlier value of the group that was visible when the row was."""
-    there = np.flatnonzero(values != NOTHING)
-    before = np.arange(there.size) - 1
-    visible = rows.visible[there]
+    """Ratio to the group's last earlier value that was visible as early as the row; or NaN."""
+    known_rows = np.flatnonzero(values != NOTHING)
+    before = np.arange(known_rows.size) - 1
+    visible = rows.visible[known_rows]
     unseen = np.flatnonzero(before >= 0)
-    while unseen.size:  # steps over rows that became known later: rare, so this ends soon
+    while unseen.size:  # skips rows that became visible later; they are rare, so this ends soon
         unseen = unseen[visible[before[unseen]] > visible[unseen]]
         before[unseen] -= 1
         unseen = unseen[before[unseen] >= 0]
     same = before >= 0
-    same[same] = rows.group[there[before[same]]] == rows.group[there[same]]
+    same[same] = rows.group[known_rows[before[same]]] == rows.group[known_rows[same]]
+    current, previous = known_rows[same], known_rows[before[same]]
     result = np.full(values.size, np.nan)
-    result[there[same]] = ratio(values[there[same]], values[there[before[same]]])
+    result[current] = ratio(values[current], values[previous])
     return result
 
 
 def rises(known: Known) -> Flags:
-    """Rows of a change of price after which MRR was higher than known before; shape (rows,)."""
-    priced = known.once(contracts).state.is_kind("price_changed")
-    return priced & (known.once(steps).mrr > 1)
+    """Mark price changes after which MRR was higher than known before; shape (rows,)."""
+    priced = known.cached(contracts).state.is_kind("price_changed")
+    return priced & (known.cached(steps).mrr > 1)
 
 
 def _changes(known: Known, changed: Flags, window: int | None) -> Numbers:
-    """Sum over the customer's subscriptions of the rows marked, in the window."""
-    pairs = known.entities("subscriptions")
+    """Count the marked rows of the customer's subscriptions in the window."""
+    pairs = known.events_by_entity("subscriptions")
     return pairs.total(pairs.rows.sum(changed.astype(np.int64), window))
 
 
-# How long
+# Tenure
 
 
 @feature(
@@ -104,9 +105,11 @@ def _changes(known: Known, changed: Flags, window: int | None) -> Numbers:
     group="relationship",
 )  # fmt: skip
 def tenure_weeks(known: Known) -> Numbers:
-    """Weeks from the first visible activation to the cutoff; NaN without one."""
-    log = known.history("subscriptions")
-    first = log.max(np.where(is_kind(log["kind"], *ACTIVATIONS), -log["event_us"], NOTHING))
+    """Weeks from the first visible activation to the cutoff; NaN if there is none."""
+    events = known.events_by_customer("subscriptions")
+    first = events.max(
+        np.where(is_kind(events["kind"], *ACTIVATIONS), -events["event_us"], NOTHING)
+    )
     return np.where(first == NOTHING, np.nan, (known.cutoff_us + first) / WEEK_US)
 
 
@@ -117,7 +120,7 @@ def tenure_weeks(known: Known) -> Numbers:
     sources=("customers",),
 )  # fmt: skip
 def weeks_since_sign_up(known: Known) -> Numbers:
-    """Weeks from sign-up to the cutoff; NaN where unknown."""
+    """Weeks from sign-up to the cutoff; NaN if unknown."""
     return known.days_since(known.signed_up_us) / 7
 
 
@@ -126,7 +129,7 @@ def weeks_since_sign_up(known: Known) -> Numbers:
     missing=NOT_STARTED, unit="score", group="relationship",
 )  # fmt: skip
 def onboarding_stage(known: Known) -> Numbers:
-    """How many of the shortest, short, trend and long windows the tenure has outlasted."""
+    """Number of the shortest, short, trend and long windows that the tenure exceeds."""
     weeks = tenure_weeks(known)
     settings = known.settings
     limits = (settings.windows[0], settings.short, settings.trend, settings.long)
@@ -140,7 +143,7 @@ def onboarding_stage(known: Known) -> Numbers:
 )  # fmt: skip
 def had_trial(known: Known) -> Numbers:
     """Whether a trial was ever started."""
-    return flag(known.log("subscriptions").sum("trial_started") > 0)
+    return flag(known.periods("subscriptions").sum("trial_started") > 0)
 
 
 @feature(
@@ -148,14 +151,14 @@ def had_trial(known: Known) -> Numbers:
     missing="No trial on record", unit="whole_days", group="profile",
 )  # fmt: skip
 def trial_days(known: Known) -> Numbers:
-    """Days from the newest start of a trial to its planned end; NaN without a trial."""
-    log = known.history("subscriptions")
-    row = log.last(is_kind(log["kind"], "trial_started") & (log["trial_us"] != NOTHING))
-    days = (log.at(row, "trial_us") - log.at(row, "event_us")) / MICROSECONDS_PER_DAY
+    """Days from the start of the latest trial to its planned end; NaN without a trial."""
+    events = known.events_by_customer("subscriptions")
+    row = events.last(is_kind(events["kind"], "trial_started") & (events["trial_us"] != NOTHING))
+    days = (events.at(row, "trial_us") - events.at(row, "event_us")) / MICROSECONDS_PER_DAY
     return np.where(row >= 0, days, np.nan)
 
 
-# On what terms
+# Terms of the contract
 
 
 @feature(
@@ -164,7 +167,7 @@ def trial_days(known: Known) -> Numbers:
 )  # fmt: skip
 def mrr(known: Known) -> Numbers:
     """Monthly recurring revenue over live subscriptions, minor units."""
-    return known.once(contracts).mrr.astype(np.float64)
+    return known.cached(contracts).mrr.astype(np.float64)
 
 
 @feature(
@@ -173,15 +176,15 @@ def mrr(known: Known) -> Numbers:
 )  # fmt: skip
 def subscriptions_live(known: Known) -> Numbers:
     """Subscriptions that are live at the cutoff."""
-    return known.once(contracts).live.astype(np.float64)
+    return known.cached(contracts).live.astype(np.float64)
 
 
 def seats_now(known: Known) -> Numbers:
     """Seats over live subscriptions; NaN where unknown."""
-    account = known.once(contracts)
+    account = known.cached(contracts)
     seats = account.state.known("seats")
-    there = account.state.live & (seats != NOTHING)
-    return np.where(account.parts.count(there) > 0, account.parts.total(seats, there), np.nan)
+    counted = account.state.live & (seats != NOTHING)
+    return np.where(account.parts.count(counted) > 0, account.parts.total(seats, counted), np.nan)
 
 
 @feature(
@@ -190,7 +193,7 @@ def seats_now(known: Known) -> Numbers:
 )  # fmt: skip
 def seats(known: Known) -> Numbers:
     """Seats over live subscriptions; NaN where unknown."""
-    return known.once(seats_now)
+    return known.cached(seats_now)
 
 
 @feature(
@@ -199,7 +202,7 @@ def seats(known: Known) -> Numbers:
 )  # fmt: skip
 def mrr_per_seat(known: Known) -> Numbers:
     """MRR over seats; NaN where seats are unknown or 0."""
-    return ratio(mrr(known), known.once(seats_now))
+    return ratio(mrr(known), known.cached(seats_now))
 
 
 @feature(
@@ -209,7 +212,7 @@ def mrr_per_seat(known: Known) -> Numbers:
 )  # fmt: skip
 def uses_per_seat(known: Known, w: int) -> Numbers:
     """Uses over seats; NaN where seats are unknown or 0."""
-    return ratio(known.log("usage").sum("uses", w), known.once(seats_now))
+    return ratio(known.periods("usage").sum("uses", w), known.cached(seats_now))
 
 
 @feature(
@@ -218,7 +221,7 @@ def uses_per_seat(known: Known, w: int) -> Numbers:
 )  # fmt: skip
 def billing_interval_days(known: Known) -> Numbers:
     """Days of the main subscription's billing interval; NaN where unknown."""
-    account = known.once(contracts)
+    account = known.cached(contracts)
     code = account.of_main(account.state.known("interval"))
     return np.where(code == NOTHING, np.nan, INTERVAL_DAYS[np.clip(code, 0, 4)])
 
@@ -228,10 +231,10 @@ def billing_interval_days(known: Known) -> Numbers:
 )
 def paused_now(known: Known) -> Numbers:
     """Whether all live subscriptions are paused."""
-    return flag(known.once(contracts).paused)
+    return flag(known.cached(contracts).paused)
 
 
-# What changed in them
+# Changes of the terms
 
 declare_sums(
     FAMILY,
@@ -267,7 +270,7 @@ for _name, _kind, _sentence, _zero, _group in (
     @feature(_name, _sentence, zero=_zero, unit="count", empty=0.0, group=_group)
     def happened_ever(known: Known, kind: str = _kind) -> Numbers:
         """Rows of one kind in the whole visible history."""
-        return known.log("subscriptions").sum(kind).astype(np.float64)
+        return known.periods("subscriptions").sum(kind).astype(np.float64)
 
 
 @feature(
@@ -276,7 +279,7 @@ for _name, _kind, _sentence, _zero, _group in (
     unit="multiple", group="price",
 )  # fmt: skip
 def mrr_change(known: Known, w: int) -> Numbers:
-    """MRR over that of ``w`` periods back as known now; NaN where nothing was live then."""
+    """MRR over that of ``w`` periods earlier, as known now; NaN if none was live then."""
     return ratio(mrr(known), mrr_before(known, w))
 
 
@@ -285,12 +288,12 @@ def mrr_change(known: Known, w: int) -> Numbers:
     missing="No first price on record", unit="multiple", group="price",
 )  # fmt: skip
 def mrr_against_first(known: Known) -> Numbers:
-    """Main subscription's MRR over its first one above 0; NaN without one."""
-    account, rows = known.once(contracts), known.entities("subscriptions").rows
-    # The first row by the order of events is the one with the largest negative row number.
+    """Main subscription's MRR over its first MRR above 0; NaN if there is none."""
+    account, rows = known.cached(contracts), known.events_by_entity("subscriptions").rows
+    # The first row in event order is the one with the largest negated row number.
     paid = account.state.given("mrr") > 0
-    back = rows.max(np.where(paid, -np.arange(rows.group.size), NOTHING))
-    first = rows.at(np.where(back == NOTHING, -1, -back), "mrr", 0)
+    negated = rows.max(np.where(paid, -np.arange(rows.group.size), NOTHING))
+    first = rows.at(np.where(negated == NOTHING, -1, -negated), "mrr", 0)
     now = np.maximum(account.of_main(account.state.mrr), 0)
     return np.where(account.main >= 0, ratio(now, np.maximum(account.of_main(first), 0)), np.nan)
 
@@ -302,13 +305,13 @@ def mrr_against_first(known: Known) -> Numbers:
 )  # fmt: skip
 def price_rises(known: Known, w: int) -> Numbers:
     """Price changes after which MRR was higher than known before."""
-    return _changes(known, known.once(rises), w)
+    return _changes(known, known.cached(rises), w)
 
 
 def last_price_rise(known: Known) -> Integers:
-    """Row of the main subscription's last rise in price, -1 without one; shape (cells,)."""
-    rise = known.entities("subscriptions").rows.last(known.once(rises))
-    return np.asarray(np.maximum(known.once(contracts).of_main(rise), -1), dtype=np.int64)
+    """Row of the main subscription's last rise in price, -1 if there is none; shape (cells,)."""
+    rise = known.events_by_entity("subscriptions").rows.last(known.cached(rises))
+    return np.asarray(np.maximum(known.cached(contracts).of_main(rise), -1), dtype=np.int64)
 
 
 @feature(
@@ -317,8 +320,8 @@ def last_price_rise(known: Known) -> Integers:
     group="price",
 )  # fmt: skip
 def last_price_rise_size(known: Known) -> Numbers:
-    """Share by which the last rise in price raised MRR; 0 without one."""
-    row, step = known.once(last_price_rise), known.once(steps).mrr
+    """Share by which the last rise in price raised MRR; 0 if there is none."""
+    row, step = known.cached(last_price_rise), known.cached(steps).mrr
     if not step.size:
         return np.zeros(known.cells)
     return np.where(row >= 0, step[row] - 1, 0.0)
@@ -330,9 +333,9 @@ def last_price_rise_size(known: Known) -> Numbers:
     unit="whole_days", group="price",
 )  # fmt: skip
 def days_since_price_rise(known: Known) -> Numbers:
-    """Days from the main subscription's last rise in price to the cutoff; NaN without one."""
-    rows = known.entities("subscriptions").rows
-    return known.days_since(rows.at(known.once(last_price_rise), "event_us"))
+    """Days from the main subscription's last rise in price to the cutoff; NaN if there is none."""
+    rows = known.events_by_entity("subscriptions").rows
+    return known.days_since(rows.at(known.cached(last_price_rise), "event_us"))
 
 
 @feature(
@@ -342,8 +345,8 @@ def days_since_price_rise(known: Known) -> Numbers:
 )  # fmt: skip
 def downgrades(known: Known, w: int) -> Numbers:
     """Plan changes after which MRR was lower than known before."""
-    moved = known.once(contracts).state.is_kind("plan_changed")
-    return _changes(known, moved & (known.once(steps).mrr < 1), w)
+    plan_changed = known.cached(contracts).state.is_kind("plan_changed")
+    return _changes(known, plan_changed & (known.cached(steps).mrr < 1), w)
 
 
 @feature(
@@ -353,8 +356,8 @@ def downgrades(known: Known, w: int) -> Numbers:
 )  # fmt: skip
 def upgrades(known: Known, w: int) -> Numbers:
     """Plan changes after which MRR was higher than known before."""
-    moved = known.once(contracts).state.is_kind("plan_changed")
-    return _changes(known, moved & (known.once(steps).mrr > 1), w)
+    plan_changed = known.cached(contracts).state.is_kind("plan_changed")
+    return _changes(known, plan_changed & (known.cached(steps).mrr > 1), w)
 
 
 @feature(
@@ -364,7 +367,7 @@ def upgrades(known: Known, w: int) -> Numbers:
 )  # fmt: skip
 def seat_cuts(known: Known, w: int) -> Numbers:
     """Rows after which seats were fewer than known before."""
-    return _changes(known, known.once(steps).seats < 1, w)
+    return _changes(known, known.cached(steps).seats < 1, w)
 
 
 @feature(
@@ -375,7 +378,7 @@ def seat_cuts(known: Known, w: int) -> Numbers:
 )  # fmt: skip
 def interval_shortened(known: Known, w: int) -> Numbers:
     """Rows after which the billing interval was shorter than known before."""
-    return _changes(known, known.once(steps).interval < 1, w)
+    return _changes(known, known.cached(steps).interval < 1, w)
 
 
 @feature(
@@ -385,4 +388,4 @@ def interval_shortened(known: Known, w: int) -> Numbers:
 )  # fmt: skip
 def days_since_contract_event(known: Known) -> Numbers:
     """Days from the newest visible row of the log to the cutoff; NaN if there is none."""
-    return known.days_since(known.log("subscriptions").max("last_us"))
+    return known.days_since(known.periods("subscriptions").max("last_us"))

@@ -9,7 +9,7 @@ import numpy as np
 from data.asof import NOTHING
 from data.clock import MICROSECONDS_PER_DAY
 from features.declare import Family
-from features.engagement import daily
+from features.engagement import gained_days
 
 if TYPE_CHECKING:
     from data.asof import Integers
@@ -22,8 +22,8 @@ NOT_WATCHED = "The first weeks after signing up are not on record"
 
 
 def _first_weeks(known: Known, w: int) -> Integers:
-    """Rows of the first ``w`` periods from sign-up on, as a mark of shape (rows,)."""
-    usage = known.log("usage")
+    """Return 1 for rows of the first ``w`` periods from sign-up on, else 0; shape (rows,)."""
+    usage = known.periods("usage")
     signed_up = np.zeros(known.customers, dtype=np.int64)
     signed_up[known.cell_customer] = known.clock.period_of(
         np.where(known.signed_up_us == NOTHING, 0, known.signed_up_us)
@@ -47,8 +47,8 @@ def _watched(known: Known, values: Numbers) -> Numbers:
 )
 def first_active_days(known: Known, w: int) -> Numbers:
     """Active days in the first periods; NaN where the log began after sign-up."""
-    gained = known.once(daily) * _first_weeks(known, w)
-    return _watched(known, known.log("usage").sum(gained).astype(np.float64))
+    days = known.cached(gained_days) * _first_weeks(known, w)
+    return _watched(known, known.periods("usage").sum(days).astype(np.float64))
 
 
 @first_weeks(
@@ -62,7 +62,7 @@ def first_active_days(known: Known, w: int) -> Numbers:
 )
 def first_uses(known: Known, w: int) -> Numbers:
     """Uses in the first periods; NaN where the log began after sign-up."""
-    usage = known.log("usage")
+    usage = known.periods("usage")
     return _watched(known, usage.sum(usage["uses"] * _first_weeks(known, w)).astype(np.float64))
 
 
@@ -77,7 +77,7 @@ def first_uses(known: Known, w: int) -> Numbers:
 )
 def first_features(known: Known, w: int) -> Numbers:
     """Distinct features in the first periods; NaN where the log began after sign-up."""
-    usage = known.log("usage")
+    usage = known.periods("usage")
     masks = usage.bits(usage["features"] * _first_weeks(known, w))
     return _watched(known, np.bitwise_count(masks).astype(np.float64))
 
@@ -93,15 +93,15 @@ def first_features(known: Known, w: int) -> Numbers:
 )
 def first_core_features(known: Known, w: int) -> Numbers:
     """Core features in the first periods; NaN where the log began after sign-up."""
-    usage = known.log("usage")
+    usage = known.periods("usage")
     masks = usage.bits(usage["core"] * _first_weeks(known, w))
     return _watched(known, np.bitwise_count(masks).astype(np.float64))
 
 
 def _days_from_sign_up(known: Known, minus_instant_us: Integers) -> Numbers:
-    there = (minus_instant_us != NOTHING) & (known.signed_up_us != NOTHING)
+    dated = (minus_instant_us != NOTHING) & (known.signed_up_us != NOTHING)
     days = (-minus_instant_us - known.signed_up_us) / MICROSECONDS_PER_DAY
-    return _watched(known, np.where(there, np.maximum(days, 0), np.nan))
+    return _watched(known, np.where(dated, np.maximum(days, 0), np.nan))
 
 
 @first_weeks(
@@ -112,8 +112,8 @@ def _days_from_sign_up(known: Known, minus_instant_us: Integers) -> Numbers:
     unit="whole_days",
 )
 def days_to_first_use(known: Known) -> Numbers:
-    """Days from sign-up to the first visible use; NaN without, or unwatched."""
-    return _days_from_sign_up(known, known.log("usage").max("minus_first_us"))
+    """Days from sign-up to the first visible use; NaN if there is none or the log began later."""
+    return _days_from_sign_up(known, known.periods("usage").max("minus_first_us"))
 
 
 @first_weeks(
@@ -124,5 +124,5 @@ def days_to_first_use(known: Known) -> Numbers:
     unit="whole_days",
 )
 def days_to_first_core_use(known: Known) -> Numbers:
-    """Days from sign-up to the first core use; NaN without, or unwatched."""
-    return _days_from_sign_up(known, known.log("usage").max("minus_first_core_us"))
+    """Days from sign-up to the first core use; NaN if there is none or the log began later."""
+    return _days_from_sign_up(known, known.periods("usage").max("minus_first_core_us"))

@@ -1,4 +1,4 @@
-"""Payments: the method on file, and whether it will hold."""
+"""Payments: the method on file, and when its card expires."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ on_file = FAMILY.section("payment_method")
 
 
 def method(known: Known) -> Integers:
-    """Code of the payment method as last known, a place in ``METHODS``; ``NOTHING`` if never."""
-    return known.history("payments").known("method")
+    """Code of the payment method last known (place in ``METHODS``); ``NOTHING`` if unknown."""
+    return known.events_by_customer("payments").known("method")
 
 
-def card_dies_us(known: Known) -> Integers:
-    """Instant from which the card on file is dead; ``NOTHING`` if unknown or not by card.
+def card_expires_us(known: Known) -> Integers:
+    """Instant from which the card on file is expired; ``NOTHING`` if unknown or not by card.
 
-    The expiry last known, unless the method was changed since to another than a card.
+    The expiry last known, unless the method was since changed to one that is not a card.
     """
-    expiry = known.history("payments").known("card_us")
-    by_card = isin(known.once(method), [METHODS.index("card"), NOTHING])
+    expiry = known.events_by_customer("payments").known("card_us")
+    by_card = isin(known.cached(method), [METHODS.index("card"), NOTHING])
     return np.where(by_card, expiry, NOTHING)
 
 
@@ -45,8 +45,8 @@ for _code, _method in enumerate(METHODS):
         group="profile",
     )  # fmt: skip
     def pays_by(known: Known, code: int = _code) -> Numbers:
-        """Whether the method last known is this one."""
-        return flag(known.once(method) == code)
+        """Whether the method last known has this code."""
+        return flag(known.cached(method) == code)
 
 
 @on_file(
@@ -56,8 +56,8 @@ for _code, _method in enumerate(METHODS):
     missing="No card with an expiry date on file", unit="whole_days",
 )  # fmt: skip
 def days_to_card_expiry(known: Known) -> Numbers:
-    """Days from the cutoff to the death of the card, negative after it; NaN without a card."""
-    return known.days_until(known.once(card_dies_us))
+    """Days from the cutoff to the card's expiry, negative after it; NaN without a card."""
+    return known.days_until(known.cached(card_expires_us))
 
 
 @on_file(
@@ -65,9 +65,9 @@ def days_to_card_expiry(known: Known) -> Numbers:
     empty=0.0, monotone=UP,
 )  # fmt: skip
 def card_expired(known: Known) -> Numbers:
-    """Whether the card on file died before the cutoff; one that dies at it expires today."""
-    dies = known.once(card_dies_us)
-    return flag((dies != NOTHING) & (dies < known.cutoff_us))
+    """Whether the card on file expired before the cutoff; at the cutoff, it expires today."""
+    expires_us = known.cached(card_expires_us)
+    return flag((expires_us != NOTHING) & (expires_us < known.cutoff_us))
 
 
 @on_file(
@@ -76,9 +76,10 @@ def card_expired(known: Known) -> Numbers:
     empty=0.0,
 )  # fmt: skip
 def card_expires_within(known: Known, w: int) -> Numbers:
-    """Whether the card on file is dead at the cutoff or within the window's length after it."""
-    dies = known.once(card_dies_us)
-    return flag((dies != NOTHING) & (dies <= known.cutoff_us + w * known.clock.period_us))
+    """Whether the card on file is expired at ``cutoff + w``."""
+    expires_us = known.cached(card_expires_us)
+    stop = known.cutoff_us + w * known.clock.period_us
+    return flag((expires_us != NOTHING) & (expires_us <= stop))
 
 
 @on_file(
@@ -87,9 +88,9 @@ def card_expires_within(known: Known, w: int) -> Numbers:
     sources=("payments", "subscriptions"), monotone=UP,
 )  # fmt: skip
 def card_expires_before_renewal(known: Known) -> Numbers:
-    """Whether the card on file is dead at the first renewal of a live subscription."""
-    dies, renews = known.once(card_dies_us), known.once(contracts).renews_us
-    return flag((dies != NOTHING) & (renews != NOTHING) & (dies <= renews))
+    """Whether the card on file is expired at the next renewal of a live subscription."""
+    expires_us, renews_us = known.cached(card_expires_us), known.cached(contracts).renews_us
+    return flag((expires_us != NOTHING) & (renews_us != NOTHING) & (expires_us <= renews_us))
 
 
 @on_file(
@@ -99,7 +100,7 @@ def card_expires_before_renewal(known: Known) -> Numbers:
 )  # fmt: skip
 def days_since_method_update(known: Known) -> Numbers:
     """Days from the last update of the payment method to the cutoff; NaN if there is none."""
-    history = known.history("payments")
+    history = known.events_by_customer("payments")
     return known.days_since(
         history.at(history.last(history["kind"] == KIND["method_updated"]), "event_us")
     )

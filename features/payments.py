@@ -1,4 +1,4 @@
-"""Payments: what failed and why, what is owed, and how it was paid before."""
+"""Payments: which failed and why, what is owed, and how invoices were paid before."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ KIND = {kind: code for code, kind in enumerate(KINDS["payments"])}
 
 @dataclass(frozen=True)
 class Invoices:
-    """Every invoice as it stands at every cutoff of its customer; arrays of shape (pairs,).
+    """State of every invoice at every cutoff of its customer; arrays of shape (pairs,).
 
-    Instants are in microseconds, amounts in minor units, ``NOTHING`` where there is none.
+    Instants are in microseconds, amounts in minor units, ``NOTHING`` if there is none.
     """
 
     pairs: Entities
@@ -45,7 +45,7 @@ class Invoices:
 
     @property
     def past_due(self) -> Flags:
-        """Outstanding at the cutoff with the due date behind."""
+        """Outstanding, with a due date before the cutoff."""
         return self.outstanding & (self.due_us < self.cutoff_us)
 
     @property
@@ -54,13 +54,13 @@ class Invoices:
         return self.outstanding & (self.failures > 0)
 
     def due_within(self, window_us: int) -> Flags:
-        """Fallen due in the window's length before the cutoff; what is due at it lies ahead."""
+        """Due in ``[cutoff - window_us, cutoff)``; what is due at the cutoff lies ahead."""
         return (self.due_us >= self.cutoff_us - window_us) & (self.due_us < self.cutoff_us)
 
 
 def invoices(known: Known) -> Invoices:
-    """State of every invoice, from its rows visible at the cutoff in the order of events."""
-    pairs = known.entities("payments")
+    """Return the state of every invoice, from its rows visible at the cutoff, in event order."""
+    pairs = known.events_by_entity("payments")
     rows = pairs.rows
     kind = rows["kind"]
     failed = kind == KIND["failed"]
@@ -128,7 +128,7 @@ declare_sums(
     ("written_off", "written_off", "{value} [invoice/invoices] written off in the last <span>",
      "No invoice written off in the last <span>", "payment_arrears"),
 )  # fmt: skip
-# Of late it tells whether they pay, over the long window how large they are.
+# Over the short window it shows whether they pay, over the long one how large they are.
 for _over, _group in (("short", "payment_arrears"), ("long", "profile")):
     declare_sums(
         FAMILY,
@@ -146,7 +146,7 @@ for _over, _group in (("short", "payment_arrears"), ("long", "profile")):
 )  # fmt: skip
 def days_since_failed_payment(known: Known) -> Numbers:
     """Days from the last failed attempt to the cutoff; NaN if there is none."""
-    return known.days_since(known.log("payments").max("last_failed_us"))
+    return known.days_since(known.periods("payments").max("last_failed_us"))
 
 
 @failures(
@@ -157,9 +157,9 @@ def days_since_failed_payment(known: Known) -> Numbers:
 )  # fmt: skip
 def failed_attempt_share(known: Known, w: int) -> Numbers:
     """Failed attempts over all attempts; NaN without attempts."""
-    log = known.log("payments")
-    failed = log.sum("failed", w)
-    return ratio(failed, failed + log.sum("paid", w))
+    periods = known.periods("payments")
+    failed = periods.sum("failed", w)
+    return ratio(failed, failed + periods.sum("paid", w))
 
 
 @failures(
@@ -169,8 +169,8 @@ def failed_attempt_share(known: Known, w: int) -> Numbers:
     missing="No invoice fell due in the last <span>", over="long", unit="share",
 )  # fmt: skip
 def failed_invoice_share(known: Known, w: int) -> Numbers:
-    """Invoices with a failed attempt among those fallen due in the window; NaN if there is none."""
-    state = known.once(invoices)
+    """Share of the invoices due in the window with a failed attempt; NaN if none was due."""
+    state = known.cached(invoices)
     due = state.due_within(w * known.clock.period_us)
     return ratio(state.pairs.count(due & (state.failures > 0)), state.pairs.count(due))
 
@@ -181,12 +181,12 @@ def failed_invoice_share(known: Known, w: int) -> Numbers:
     over="long", unit="share",
 )  # fmt: skip
 def refund_share(known: Known, w: int) -> Numbers:
-    """Amount refunded over amount paid; NaN where nothing was paid."""
-    log = known.log("payments")
-    return ratio(log.sum("refund_amount", w), log.sum("paid_amount", w))
+    """Amount refunded over amount paid; NaN if nothing was paid."""
+    periods = known.periods("payments")
+    return ratio(periods.sum("refund_amount", w), periods.sum("paid_amount", w))
 
 
-# What is owed now
+# Owed now
 
 
 @failures(
@@ -195,7 +195,7 @@ def refund_share(known: Known, w: int) -> Numbers:
 )  # fmt: skip
 def in_dunning(known: Known) -> Numbers:
     """Whether any invoice is outstanding after a failed attempt."""
-    state = known.once(invoices)
+    state = known.cached(invoices)
     return flag(state.pairs.count(state.in_dunning) > 0)
 
 
@@ -204,8 +204,8 @@ def in_dunning(known: Known) -> Numbers:
     zero="No failed payment is owed", unit="count", empty=0.0,
 )  # fmt: skip
 def dunning_attempt(known: Known) -> Numbers:
-    """Largest attempt number (or count of failures) of an invoice in dunning; 0 without one."""
-    state = known.once(invoices)
+    """Largest attempt number (or count of failures) of an invoice in dunning; 0 if none is."""
+    state = known.cached(invoices)
     attempts = np.maximum(state.attempt, state.failures)
     return np.maximum(state.pairs.largest(attempts, state.in_dunning), 0).astype(np.float64)
 
@@ -216,8 +216,8 @@ def dunning_attempt(known: Known) -> Numbers:
     unit="whole_days",
 )  # fmt: skip
 def days_to_next_attempt(known: Known) -> Numbers:
-    """Days to the first attempt yet to come on an invoice in dunning; NaN if there is none."""
-    state = known.once(invoices)
+    """Days to the next planned attempt on an invoice in dunning; NaN if there is none."""
+    state = known.cached(invoices)
     planned = state.in_dunning & (state.next_attempt_us >= state.cutoff_us)
     return known.days_until(state.pairs.smallest(state.next_attempt_us, planned))
 
@@ -228,7 +228,7 @@ def days_to_next_attempt(known: Known) -> Numbers:
 )  # fmt: skip
 def no_attempt_planned(known: Known) -> Numbers:
     """Whether an invoice in dunning has no next attempt."""
-    state = known.once(invoices)
+    state = known.cached(invoices)
     return flag(state.pairs.count(state.in_dunning & (state.next_attempt_us == NOTHING)) > 0)
 
 
@@ -237,10 +237,10 @@ def no_attempt_planned(known: Known) -> Numbers:
     zero="No failed payment is past its due date", unit="days", empty=0.0,
 )  # fmt: skip
 def days_in_dunning(known: Known) -> Numbers:
-    """Days since the due date of the oldest invoice in dunning; 0 without one or before it."""
-    state = known.once(invoices)
-    there = state.in_dunning & (state.due_us != NOTHING)
-    days = known.days_since(state.pairs.smallest(state.due_us, there))
+    """Days since the earliest due date of an invoice in dunning; 0 if none or not yet due."""
+    state = known.cached(invoices)
+    dated = state.in_dunning & (state.due_us != NOTHING)
+    days = known.days_since(state.pairs.smallest(state.due_us, dated))
     return np.maximum(np.nan_to_num(days), 0)
 
 
@@ -249,8 +249,8 @@ def days_in_dunning(known: Known) -> Numbers:
     zero="No unpaid invoice past its due date", unit="count", empty=0.0, monotone=UP,
 )  # fmt: skip
 def invoices_past_due(known: Known) -> Numbers:
-    """Invoices outstanding with the due date behind."""
-    state = known.once(invoices)
+    """Number of outstanding invoices with a due date before the cutoff."""
+    state = known.cached(invoices)
     return state.pairs.count(state.past_due & (state.due_us != NOTHING))
 
 
@@ -259,10 +259,10 @@ def invoices_past_due(known: Known) -> Numbers:
     zero="No unpaid invoice past its due date", unit="days", empty=0.0, monotone=UP,
 )  # fmt: skip
 def days_past_due(known: Known) -> Numbers:
-    """Days since the oldest due date that is past and unpaid; 0 where nothing is."""
-    state = known.once(invoices)
-    there = state.past_due & (state.due_us != NOTHING)
-    return np.nan_to_num(known.days_since(state.pairs.smallest(state.due_us, there)))
+    """Days since the earliest due date of an invoice past due; 0 if there is none."""
+    state = known.cached(invoices)
+    dated = state.past_due & (state.due_us != NOTHING)
+    return np.nan_to_num(known.days_since(state.pairs.smallest(state.due_us, dated)))
 
 
 @arrears(
@@ -270,10 +270,10 @@ def days_past_due(known: Known) -> Numbers:
     unit="cents", empty=0.0,
 )  # fmt: skip
 def amount_past_due(known: Known) -> Numbers:
-    """Sum of the amounts outstanding past their due dates."""
-    state = known.once(invoices)
-    there = state.past_due & (state.due_us != NOTHING) & (state.amount != NOTHING)
-    return state.pairs.total(state.amount, there)
+    """Sum of the amounts of invoices past due, in minor units."""
+    state = known.cached(invoices)
+    counted = state.past_due & (state.due_us != NOTHING) & (state.amount != NOTHING)
+    return state.pairs.total(state.amount, counted)
 
 
 @arrears(
@@ -282,13 +282,13 @@ def amount_past_due(known: Known) -> Numbers:
     unit="whole_days",
 )  # fmt: skip
 def days_to_next_due(known: Known) -> Numbers:
-    """Days to the first due date still ahead of an outstanding invoice; NaN if there is none."""
-    state = known.once(invoices)
+    """Days to the next due date of an outstanding invoice; NaN if there is none."""
+    state = known.cached(invoices)
     ahead = state.outstanding & (state.due_us >= state.cutoff_us)
     return known.days_until(state.pairs.smallest(state.due_us, ahead))
 
 
-# How it went before
+# Paid before
 
 
 @arrears(
@@ -298,8 +298,8 @@ def days_to_next_due(known: Known) -> Numbers:
     unit="count", empty=0.0,
 )  # fmt: skip
 def paid_late(known: Known, w: int) -> Numbers:
-    """Invoices fallen due in the window and paid a day or more after the due date."""
-    state = known.once(invoices)
+    """Invoices due in the window and paid a day or more after the due date."""
+    state = known.cached(invoices)
     late = (state.paid_us != NOTHING) & (state.paid_us - state.due_us >= MICROSECONDS_PER_DAY)
     return state.pairs.count(late & state.due_within(w * known.clock.period_us))
 
@@ -312,8 +312,8 @@ def paid_late(known: Known, w: int) -> Numbers:
     norm="mean_days_late_<long>", norm_clause=", usually {norm} [day/days]",
 )  # fmt: skip
 def mean_days_late(known: Known, w: int) -> Numbers:
-    """Mean whole days from due date to payment, early ones 0; NaN where nothing due was paid."""
-    state = known.once(invoices)
+    """Mean whole days from due date to payment, 0 if paid early; NaN if none due was paid."""
+    state = known.cached(invoices)
     paid = (state.paid_us != NOTHING) & state.due_within(w * known.clock.period_us)
     days = np.maximum(state.paid_us - state.due_us, 0) // MICROSECONDS_PER_DAY
     return ratio(state.pairs.total(days, paid), state.pairs.count(paid))
@@ -326,7 +326,7 @@ def mean_days_late(known: Known, w: int) -> Numbers:
 )  # fmt: skip
 def recovered(known: Known, w: int) -> Numbers:
     """Invoices paid in the window after at least one failed attempt."""
-    state = known.once(invoices)
+    state = known.cached(invoices)
     recent = state.paid_us > state.cutoff_us - w * known.clock.period_us
     return state.pairs.count(recent & (state.failures > 0))
 
@@ -337,5 +337,5 @@ def recovered(known: Known, w: int) -> Numbers:
 )  # fmt: skip
 def recovered_ever(known: Known) -> Numbers:
     """Invoices paid after at least one failed attempt, over the whole visible history."""
-    state = known.once(invoices)
+    state = known.cached(invoices)
     return state.pairs.count((state.paid_us != NOTHING) & (state.failures > 0))

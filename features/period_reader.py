@@ -1,4 +1,4 @@
-"""Read periods tables by customers, in the orders that rolling needs."""
+"""Read periods tables for ranges of customers, in the row orders that rolling needs."""
 
 from __future__ import annotations
 
@@ -41,15 +41,16 @@ class Periods:
         return _period(self._files[name][0])
 
     def rows(self, name: str, customers: pa.Array) -> pa.Table:
-        """Read the periods table of a log for customers, given sorted, in the order of ``KEY``.
+        """Read the periods table of a log for the given customers, in the order of ``KEY``.
 
-        Column ``customer``, the place among the customers given, replaces ``customer_id``.
+        ``customers`` are sorted. Column ``customer``, the position among them, replaces
+        ``customer_id``.
         """
         table = self._of(name, customers)  # sorted by period first visible, the last key
         return table.take(_order([integers(table[key]) for key in ("customer", "event_period")]))
 
     def events(self, name: str, customers: pa.Array) -> pa.Table:
-        """Read the event table of a log like ``rows``, in ``EVENT_ORDER`` and without event IDs."""
+        """Read the event table of a log like ``rows``, in ``EVENT_ORDER``, without event IDs."""
         table = self._of(name + EVENTS_SUFFIX, customers)
         keys = [integers(table[key]) for key in ("customer", "event_us", "kind")]
         order = _order(keys)
@@ -61,7 +62,7 @@ class Periods:
         return table.drop_columns(["event_id"]).take(order)
 
     def _of(self, name: str, customers: pa.Array) -> pa.Table:
-        """Return the rows of the customers in the order of the periods that first see them."""
+        """Return the rows of the customers, sorted by the period in which they became visible."""
         low, high = customers[0].as_py(), customers[-1].as_py()
         parts = [_between(file, low, high) for file in self._files[name]]
         table = pa.concat_tables(parts, promote_options="permissive")
@@ -76,8 +77,8 @@ def _period(file: Path) -> int:
 
 
 def _between(file: Path, low: str, high: str) -> pa.Table:
-    """Return the rows of the customers from ``low`` to ``high`` of a file sorted by customer."""
-    # Mapped only for this call: pages that stay mapped count as memory, in the end the whole log.
+    """Return the rows of customers ``low`` to ``high`` from a file sorted by customer."""
+    # Mapped only for this call: mapped pages count as memory, and would add up to the whole log.
     table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
     ids, text = table["customer_id"], methodcaller("as_py")
     start = bisect_left(ids, low, key=text)
@@ -85,14 +86,14 @@ def _between(file: Path, low: str, high: str) -> pa.Table:
 
 
 def _order(keys: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Return the stable order of rows by several keys, the most significant first.
+    """Return the stable order of rows by several keys, most significant first.
 
-    Keys of a small range become 16-bit integers, which NumPy sorts in linear time.
+    Keys with a small range become 16-bit integers, which NumPy sorts in linear time.
     """
     if not keys[0].size:
         return np.empty(0, dtype=np.int64)
-    small: list[NDArray[Any]] = []
+    columns: list[NDArray[Any]] = []
     for key in reversed(keys):
-        few = int(key.max()) - int(key.min()) <= np.iinfo(np.uint16).max
-        small.append((key - key.min()).astype(np.uint16) if few else key)
-    return np.lexsort(small)
+        fits = int(key.max()) - int(key.min()) <= np.iinfo(np.uint16).max
+        columns.append((key - key.min()).astype(np.uint16) if fits else key)
+    return np.lexsort(columns)

@@ -1,6 +1,6 @@
-"""Lifecycle, what lies ahead in a contract: the end of its discount, and its renewal.
+"""Lifecycle: what lies ahead in a contract, namely the end of its discount and its renewal.
 
-What falls exactly on the cutoff lies ahead of it.
+An event exactly at the cutoff still lies ahead.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ NO_DISCOUNT = "No discount on record"
 
 
 def discount_us(known: Known) -> Integers:
-    """End of the main subscription's discount as last known; ``NOTHING`` without one."""
-    account = known.once(contracts)
+    """End of the main subscription's discount as last known; ``NOTHING`` if there is none."""
+    account = known.cached(contracts)
     return account.of_main(account.state.known("discount_us"))
 
 
 def term_started_us(known: Known) -> Integers:
     """Start of the main subscription's current term; ``NOTHING`` if unknown."""
-    account, rows = known.once(contracts), known.entities("subscriptions").rows
+    account, rows = known.cached(contracts), known.events_by_entity("subscriptions").rows
     starts = account.state.is_kind("activated", "renewed", "reactivated", "interval_changed")
     return account.of_main(rows.at(rows.last(starts), "event_us"))
 
@@ -42,8 +42,8 @@ def term_started_us(known: Known) -> Integers:
     missing=NO_DISCOUNT, unit="whole_days", group="price",
 )  # fmt: skip
 def days_to_discount_end(known: Known) -> Numbers:
-    """Days to the end of the discount last known, negative after it; NaN without one."""
-    return known.days_until(known.once(discount_us))
+    """Days to the end of the discount last known, negative after it; NaN if none."""
+    return known.days_until(known.cached(discount_us))
 
 
 @feature(
@@ -51,8 +51,8 @@ def days_to_discount_end(known: Known) -> Numbers:
     group="price",
 )  # fmt: skip
 def discounted_now(known: Known) -> Numbers:
-    """Whether the discount last known ends at the cutoff or after it."""
-    return flag(known.once(discount_us) >= known.cutoff_us)
+    """Whether the discount last known ends at or after the cutoff."""
+    return flag(known.cached(discount_us) >= known.cutoff_us)
 
 
 @feature(
@@ -61,8 +61,8 @@ def discounted_now(known: Known) -> Numbers:
     unit="flag", empty=0.0, group="price",
 )  # fmt: skip
 def discount_ended(known: Known, w: int) -> Numbers:
-    """Whether the discount last known ended in the window's length before the cutoff."""
-    ends = known.once(discount_us)
+    """Whether the discount last known ended in ``[cutoff - w, cutoff)``."""
+    ends = known.cached(discount_us)
     start = known.cutoff_us - w * known.clock.period_us
     return flag((ends >= start) & (ends < known.cutoff_us))
 
@@ -73,8 +73,8 @@ def discount_ended(known: Known, w: int) -> Numbers:
     unit="flag", empty=0.0, group="price",
 )  # fmt: skip
 def discount_ends_within(known: Known, w: int) -> Numbers:
-    """Whether the discount last known ends within the window's length from the cutoff on."""
-    ends = known.once(discount_us)
+    """Whether the discount last known ends in ``[cutoff, cutoff + w]``."""
+    ends = known.cached(discount_us)
     stop = known.cutoff_us + w * known.clock.period_us
     return flag((ends >= known.cutoff_us) & (ends <= stop))
 
@@ -88,8 +88,8 @@ def discount_ends_within(known: Known, w: int) -> Numbers:
     group="renewal",
 )  # fmt: skip
 def days_to_renewal(known: Known) -> Numbers:
-    """Days to the first renewal to come of a live subscription; NaN without one."""
-    return known.days_until(known.once(contracts).renews_us)
+    """Days to the next renewal of a live subscription; NaN if there is none."""
+    return known.days_until(known.cached(contracts).renews_us)
 
 
 @feature(
@@ -98,8 +98,8 @@ def days_to_renewal(known: Known) -> Numbers:
     unit="flag", empty=0.0, group="renewal",
 )  # fmt: skip
 def renews_within(known: Known, w: int) -> Numbers:
-    """Whether the renewal lies within the window's length from the cutoff on."""
-    renews = known.once(contracts).renews_us
+    """Whether the next renewal is in ``[cutoff, cutoff + w]``."""
+    renews = known.cached(contracts).renews_us
     return flag((renews != NOTHING) & (renews <= known.cutoff_us + w * known.clock.period_us))
 
 
@@ -109,7 +109,7 @@ def renews_within(known: Known, w: int) -> Numbers:
     missing="Start or end of the current term not on record", unit="share", group="renewal",
 )  # fmt: skip
 def term_elapsed(known: Known) -> Numbers:
-    """Share of the way from the term's start to the renewal; NaN without either."""
-    renews, started = known.once(contracts).renews_us, known.once(term_started_us)
+    """Elapsed share of the time from the term's start to the renewal; NaN if either is unknown."""
+    renews, started = known.cached(contracts).renews_us, known.cached(term_started_us)
     length = np.where((renews != NOTHING) & (started != NOTHING), renews - started, 0)
     return np.clip(ratio(known.cutoff_us - started, length), 0, 1)

@@ -1,18 +1,20 @@
 """Roll: windows over periods in NumPy, exact in int64, at a cost linear in rows and output cells.
 
-A row lies in period ``event`` and is first seen at cutoff ``visible >= event``. It counts in the
-window ``(cutoff k-w, cutoff k]`` if ``k-w < event`` and ``visible <= k``: a late row joins when it
-becomes visible and leaves with its window, so it counts at the cutoffs ``[visible, event + w)``.
+A row is placed in period ``event`` and first visible at cutoff ``visible >= event``. It counts in
+the window of w periods at cutoff k, ``(k - w, k]``, if ``k - w < event`` and ``visible <= k``: at
+the cutoffs ``[visible, event + w)``. The algorithm treats two kinds of rows separately:
 
-1. Rows are split into those on time (``visible == event``) and late ones (``_Split``).
-2. The rows on time that count at a cell are contiguous (``_RowRanges``): a sum is the difference of
-   two prefix sums, a maximum or bitwise or comes from a sparse table (``_SparseTable``).
-3. Late rows are scattered: what they add is put at each of their cells where these are few, else
-   into a difference array, a step up where a row joins and one down where it leaves.
-4. Where a key's rows begin and end is looked up in a table if the keys are dense, else searched for
-   (``_CountUpTo``).
+- On-time rows (``visible == event``) that count at a cell are contiguous: the range of rows between
+  two keys (group, period). A sum is the difference of two prefix sums; a maximum or a bitwise or
+  comes from a sparse table, as two overlapping runs of ``2**l`` rows cover any range.
+- Late rows (``visible > event``) are scattered among them, but the cells at which one counts are
+  contiguous. It is added at each of its cells if these are few in all; else sums use a difference
+  array: the value is added at its first cell and subtracted after the last.
 
-So the cost is linear in rows and output cells, and nothing is evaluated for other cutoffs.
+Only the cells asked for are evaluated, never all cutoffs. ``_Split`` separates the two kinds of
+rows once for all windows, and ``_CountUpTo`` finds the ends of ranges in it. ``_Window`` holds the
+rows and cells of one window, and ``_RowRanges`` its places in a sparse table, once for all columns.
+``_SparseTable`` holds one column, once for all windows.
 """
 
 from __future__ import annotations
@@ -30,21 +32,21 @@ if TYPE_CHECKING:
 
     from data.asof import Flags, Integers
 
-# Slots a key up to which a table of counts is quicker than a search.
+# Up to this many possible keys per row, a table of counts is faster than a binary search.
 DENSE = 8
 
 
 class Rolled:
-    """Rows of groups (customers, tickets, invoices, ...) seen from cells (group, cutoff).
+    """Rows of groups (customers, tickets, invoices, ...), rolled up at cells (group, cutoff).
 
     Parameters
     ----------
     group, event, visible
         Shape (rows,): group number, event period and period first visible, with
-        ``visible >= event``. Rows are sorted by group; within a group by event period, and where
-        ``last`` is used by the order in which things happened.
+        ``visible >= event``. Rows are sorted by group and within a group by event period; for
+        ``last``, in event order.
     columns
-        Name to int64 array of shape (rows,).
+        int64 arrays of shape (rows,) by name.
     cell_group, cell_cutoff
         Shape (cells,): the group and the cutoff number of each cell, sorted by both.
     """
@@ -63,11 +65,11 @@ class Rolled:
         self.cell_group, self.cell_cutoff = cell_group, cell_cutoff
         newest = int(cell_cutoff.max(initial=0))
         self._base = min(int(event.min(initial=newest)), int(cell_cutoff.min(initial=newest))) - 1
-        # One stride of keys a group; what happens after the newest cutoff shares its last key.
+        # Keys per group, one per period; all periods after the newest cutoff share the last key.
         self._stride = newest - self._base + 2
         self._cell_key = self._key(cell_group, cell_cutoff)
         self._span = (int(max(group.max(initial=0), cell_group.max(initial=0))) + 1) * self._stride
-        # What cells need of the rows' places is worked out once, and of their values once a column.
+        # Row ranges are computed once per window, and tables of values once per column.
         self._as_of: dict[int, AsOf] = {}
         self._splits: dict[int, _Split] = {}
         self._windows: dict[tuple[int, int | None], _Window] = {}
@@ -97,42 +99,42 @@ class Rolled:
         -------
         Shape (cells,), int64; 0 where no row counts.
         """
-        seen, (prefix, upto_cutoff) = self._window(0, window), self._prefix(values)
-        result = prefix.take(seen.on_time.first)
-        np.subtract(upto_cutoff, result, out=result)
+        counted, (prefix, up_to_cutoff) = self._window(0, window), self._prefix(values)
+        result = prefix.take(counted.on_time.first)
+        np.subtract(up_to_cutoff, result, out=result)
         late = self._column(values)[self._split(0).late]
-        if seen.late_cells <= self.cells:
-            cells, rows = seen.late
+        if counted.late_cells <= self.cells:
+            cells, rows = counted.late
             np.add.at(result, cells, late[rows])
         else:
             changes = np.zeros(self.cells + 1, dtype=np.int64)
-            np.add.at(changes, seen.joins, late)
-            np.subtract.at(changes, seen.leaves, late)
+            np.add.at(changes, counted.joins, late)
+            np.subtract.at(changes, counted.leaves, late)
             result += np.cumsum(changes[:-1])
         return result
 
     def max(self, values: str | Integers, window: int | None = None) -> Integers:
-        """Like ``sum``, the largest value; ``NOTHING`` where no row counts."""
+        """Return the largest value of the rows that ``sum`` adds; ``NOTHING`` if none counts."""
         return self._fold(np.maximum, values, window, 0, NOTHING)
 
     def bits(self, values: str | Integers, window: int | None = None, ago: int = 0) -> Integers:
-        """Like ``sum``, the bitwise or of masks; 0 where no row counts.
+        """Return the bitwise or of masks over the rows that ``sum`` adds; 0 if none counts.
 
-        With ``ago`` the window is ``(cutoff - ago - window, cutoff - ago]``, as known at cutoff.
+        With ``ago`` it reads ``(cutoff - ago - window, cutoff - ago]``, as known at the cutoff.
         """
         return self._fold(np.bitwise_or, values, window, ago, 0)
 
     def last(self, where: Flags, ago: int = 0) -> Integers:
-        """Last row by the order of events, of those marked and visible.
+        """Return the last row in event order among the marked rows that are visible.
 
-        An older event that becomes visible late never replaces a newer one.
+        An older event that becomes visible late never replaces a newer event.
 
         Parameters
         ----------
         where
             Shape (rows,): rows that may be chosen.
         ago
-            Reads events up to ``cutoff - ago`` periods, as they are known at the cutoff.
+            Periods: reads events up to ``cutoff - ago``, as known at the cutoff.
 
         Returns
         -------
@@ -141,22 +143,22 @@ class Rolled:
         return self.as_of(ago).last(where)
 
     def at(self, rows: Integers, values: str | Integers, empty: int = NOTHING) -> Integers:
-        """Value of each cell's row (as ``last`` gives them), ``empty`` where it is -1."""
+        """Return the value of each cell's row (a result of ``last``), ``empty`` where it is -1."""
         return taken(self._column(values), rows, empty)
 
     def known(self, name: str, where: Flags | None = None, ago: int = 0) -> Integers:
-        """Last value of a column that is not ``NOTHING``; ``NOTHING`` where there is none."""
-        there = self.columns[name] != NOTHING
-        return self.at(self.last(there if where is None else there & where, ago), name)
+        """Return the last value of a column other than ``NOTHING``; ``NOTHING`` if none is."""
+        present = self.columns[name] != NOTHING
+        return self.at(self.last(present if where is None else present & where, ago), name)
 
     def gains(
         self, values: str | Integers, fold: np.ufunc, size: Callable[[Integers], Integers]
     ) -> Integers:
-        """Turn a measure that does not add up over the rows of a period into one that does.
+        """Return what each row adds to a quantity that does not add up over rows of one period.
 
-        Late rows split a period: its rows become visible one after the other, and the number of
-        distinct days of both is not the sum of either. Each row is given what it adds to ``size``
-        of the running ``fold`` of its (group, period), in order of becoming visible.
+        With late rows a period has several rows, and the distinct days of all are fewer than the
+        sum of the distinct days of each. The gain of a row is what it adds to ``size`` of the
+        running ``fold`` over its (group, period), in the order in which rows become visible.
 
         Parameters
         ----------
@@ -165,13 +167,13 @@ class Rolled:
         fold
             ``np.add``, ``np.maximum`` or ``np.bitwise_or``.
         size
-            What is to be summed over periods, e.g. the number of bits; 0 at 0.
+            The quantity to sum over periods, e.g. the number of bits set; 0 at 0.
 
         Returns
         -------
         Shape (rows,), int64.
         """
-        running = (self._column(values)).copy()
+        running = self._column(values).copy()
         if not running.size:
             return running
         new = np.ones(running.size, dtype=bool)
@@ -186,7 +188,7 @@ class Rolled:
         return total - np.where(new, 0, before)
 
     def as_of(self, ago: int = 0) -> AsOf:
-        """Rows as the cells see them, of events at least ``ago`` periods before the cutoff."""
+        """Return the rows visible from each cell, of events up to ``cutoff - ago`` periods."""
         if ago not in self._as_of:
             key = self._key(self.group, np.maximum(self.visible, self.event + ago))
             self._as_of[ago] = AsOf(key, self._cell_key, self._first)
@@ -194,7 +196,7 @@ class Rolled:
 
     @cached_property
     def _first(self) -> Integers:
-        """First row of each cell's group."""
+        """First row of each cell's group, shape (cells,)."""
         return np.searchsorted(self.group, self.cell_group, side="left")
 
     def _column(self, values: str | Integers) -> Integers:
@@ -205,27 +207,27 @@ class Rolled:
         return np.asarray(group * self._stride + offset, dtype=np.int64)
 
     def _prefix(self, values: str | Integers) -> tuple[Integers, Integers]:
-        """Running sum of the rows on time, shape (on_time + 1,), and that of each cell's cutoff.
+        """Return the prefix sums of the on-time rows, and the prefix sum at each cell's cutoff.
 
-        Kept for columns.
+        Shapes (on-time rows + 1,) and (cells,). Cached for columns given by name.
         """
         if isinstance(values, str) and values in self._prefixes:
             return self._prefixes[values]
         split = self._split(0)
         sums = np.zeros(split.on_time.size + 1, dtype=np.int64)
         np.cumsum(self._column(values)[split.on_time], out=sums[1:])
-        found = sums, sums.take(split.upto_cutoff)
+        prefix = sums, sums.take(split.up_to_cutoff)
         if isinstance(values, str):
-            self._prefixes[values] = found
-        return found
+            self._prefixes[values] = prefix
+        return prefix
 
     def _fold(
         self, fold: np.ufunc, values: str | Integers, window: int | None, ago: int, empty: int
     ) -> Integers:
-        """Fold an idempotent operation: rows on time are contiguous, late ones are scattered."""
+        """Fold an idempotent operation: ranges of on-time rows, then late rows at their cells."""
         column = self._column(values)
         if window is None:
-            seen = self.as_of(ago)
+            seen = self.as_of(ago)  # without a window, all rows seen are contiguous in that order
             ranges = _RowRanges(seen.first, seen.position, column.size)
             return _SparseTable(fold, column[seen.order], empty).fold(ranges)
         counted = self._window(ago, window)
@@ -237,7 +239,7 @@ class Rolled:
     def _sparse_table(
         self, fold: np.ufunc, values: str | Integers, ago: int, empty: int
     ) -> _SparseTable:
-        """Punctual rows made ready to be folded; kept for columns."""
+        """Return the sparse table of the on-time rows; cached for columns given by name."""
         if not isinstance(values, str):
             return _SparseTable(fold, values[self._split(ago).on_time], empty)
         key = (fold, values, ago)
@@ -247,18 +249,19 @@ class Rolled:
         return self._sparse_tables[key]
 
     def _split(self, ago: int) -> _Split:
-        """Split the rows into those on time and late ones, once per ``ago``."""
+        """Separate on-time rows from late rows; once for each ``ago``."""
         if ago not in self._splits:
             event = self.event + ago
             is_late = self.visible > event
             on_time = np.flatnonzero(~is_late)
-            upto = _CountUpTo(self._key(self.group[on_time], event[on_time]), self._span)
-            late = np.flatnonzero(is_late)
-            self._splits[ago] = _Split(on_time, late, upto, upto(self._cell_key))
+            keys = self._key(self.group[on_time], event[on_time])
+            count_up_to = _CountUpTo(keys, self._span)
+            late, up_to_cutoff = np.flatnonzero(is_late), count_up_to(self._cell_key)
+            self._splits[ago] = _Split(on_time, late, count_up_to, up_to_cutoff)
         return self._splits[ago]
 
     def _window(self, ago: int, window: int | None) -> _Window:
-        """Rows that count at each cell, and cells at which each late row counts."""
+        """Return which on-time rows count at each cell, and at which cells late rows count."""
         if (ago, window) not in self._windows:
             split = self._split(ago)
             group, event = self.group[split.late], self.event[split.late] + ago
@@ -270,7 +273,7 @@ class Rolled:
                 before = self._key(self.cell_group, oldest)
                 leaves = np.maximum(joins, self._key(group, event + window))
             self._windows[ago, window] = _Window(
-                _RowRanges(split.upto(before), split.upto_cutoff, split.on_time.size),
+                _RowRanges(split.count_up_to(before), split.up_to_cutoff, split.on_time.size),
                 np.searchsorted(self._cell_key, joins),
                 np.searchsorted(self._cell_key, leaves),
             )
@@ -278,9 +281,9 @@ class Rolled:
 
 
 class _CountUpTo:
-    """Counts how many of some sorted keys, each in ``[0, span)``, are at most as large as others.
+    """Number of sorted keys, each in ``[0, span)``, that are at most a given key.
 
-    Looked up where the keys lie close together, else searched for.
+    If keys are dense, the counts are looked up in a table, which saves a binary search per cell.
     """
 
     def __init__(self, keys: Integers, span: int) -> None:
@@ -296,17 +299,17 @@ class _CountUpTo:
 
 @dataclass(frozen=True)
 class _Split:
-    """Rows on time and late rows, by number; counts of the former up to a key or a cutoff."""
+    """Row numbers of on-time and late rows; number of on-time rows up to a key or a cell."""
 
     on_time: Integers
     late: Integers
-    upto: _CountUpTo
-    upto_cutoff: Integers
+    count_up_to: _CountUpTo
+    up_to_cutoff: Integers
 
 
 @dataclass(frozen=True)
 class _RowRanges:
-    """Row range ``[first, stop)`` of each cell, out of ``rows``."""
+    """Row range ``[first, stop)`` of each cell, out of ``rows``; shared by all columns."""
 
     first: Integers
     stop: Integers
@@ -314,12 +317,12 @@ class _RowRanges:
 
     @cached_property
     def depth(self) -> int:
-        """Levels of a sparse table that folding the longest of them takes."""
+        """Number of levels of a sparse table needed to fold the longest range."""
         return max(int((self.stop - self.first).max(initial=0)).bit_length(), 1)
 
     @cached_property
     def runs(self) -> tuple[Integers, Integers]:
-        """Places in a sparse table of the two runs that cover each range; 0 for an empty one."""
+        """Places in a sparse table of the two runs that cover each range; 0 if it is empty."""
         length = self.stop - self.first
         level_of = np.zeros(1 << self.depth, dtype=np.int64)
         for step in range(1, self.depth):
@@ -334,7 +337,7 @@ class _RowRanges:
 
 @dataclass(frozen=True)
 class _Window:
-    """Punctual rows that count at each cell; late row ``i`` does at ``[joins[i], leaves[i])``."""
+    """On-time rows that count at each cell; late row ``i`` counts at ``[joins[i], leaves[i])``."""
 
     on_time: _RowRanges
     joins: Integers
@@ -342,19 +345,20 @@ class _Window:
 
     @cached_property
     def late_cells(self) -> int:
-        """How many times a late row counts at a cell."""
+        """Number of pairs (cell, late row) where the row counts at the cell."""
         return int(np.maximum(self.leaves - self.joins, 0).sum())
 
     @cached_property
     def late(self) -> tuple[Integers, Integers]:
-        """Cell and late row of each of these times."""
+        """Cell and late row of each of these pairs."""
         return spread(self.joins, self.leaves)
 
 
 class _SparseTable:
-    """A column to be folded over row ranges by doubling: level ``l`` folds runs of ``2**l`` rows.
+    """A column folded over all runs of ``2**l`` rows, for each level ``l``.
 
-    The levels lie one behind the other, and before them what stands for nothing.
+    Two lookups then fold a range of any length, with no loop over its rows. The levels are stored
+    one after the other, behind the value of an empty range; they are added when first needed.
     """
 
     def __init__(self, fold: np.ufunc, column: Integers, empty: int) -> None:
@@ -362,7 +366,7 @@ class _SparseTable:
         self._runs = np.concatenate(([empty], column))
 
     def fold(self, ranges: _RowRanges) -> Integers:
-        """Fold each range."""
+        """Fold the column over each range."""
         if ranges.depth > self._depth:
             self._grow(ranges.depth)
         first, last = ranges.runs
@@ -370,7 +374,7 @@ class _SparseTable:
         return np.asarray(self._fold(result, self._runs.take(last), out=result))
 
     def _grow(self, depth: int) -> None:
-        """Add levels; runs that would reach beyond the last row are in none of them."""
+        """Add levels; the places of runs that would reach beyond the last row stay unset."""
         rows, runs = self._rows, np.empty(1 + depth * self._rows, dtype=np.int64)
         runs[: self._runs.size] = self._runs
         for level in range(self._depth, depth):
@@ -381,11 +385,11 @@ class _SparseTable:
 
 
 def spread(first: Integers, stop: Integers) -> tuple[Integers, Integers]:
-    """List the numbers of each range ``[first, stop)``, and which range each comes from.
+    """List the integers of each range ``[first, stop)``, and the range that each comes from.
 
     Returns
     -------
-    Two arrays of shape (sum of lengths,): the numbers, and the index of their range.
+    Two arrays of shape (sum of lengths,): the integers, and the index of their range.
     """
     length = np.maximum(stop - first, 0)
     source = np.repeat(np.arange(length.size), length)

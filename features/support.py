@@ -1,4 +1,4 @@
-"""Support: how much help is asked for, how it was given, and in what tone it was asked."""
+"""Support: how much help customers ask for, how well they get it, and in what tone they ask."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ KIND = {kind: code for code, kind in enumerate(KINDS["tickets"])}
 
 @dataclass(frozen=True)
 class Tickets:
-    """Every ticket as it stands at every cutoff of its customer; arrays of shape (pairs,).
+    """State of every ticket at every cutoff of its customer; arrays of shape (pairs,).
 
-    Instants are in microseconds, ``NOTHING`` where there is none.
+    Instants are in microseconds, ``NOTHING`` if there is none.
     """
 
     pairs: Entities
@@ -50,17 +50,16 @@ class Tickets:
 
 
 def tickets(known: Known) -> Tickets:
-    """State of every ticket, from its rows visible at the cutoff in the order of events."""
-    pairs = known.entities("tickets")
+    """Return the state of every ticket, from its rows visible at the cutoff, in event order."""
+    pairs = known.events_by_entity("tickets")
     rows = pairs.rows
     kind, agent = rows["kind"], rows["agent"] == 1
-    moved = isin(kind, [KIND["opened"], KIND["solved"], KIND["reopened"]])
-    status = rows.last(moved)
+    status = rows.last(isin(kind, [KIND["opened"], KIND["solved"], KIND["reopened"]]))
     is_open = (status >= 0) & (rows.at(status, kind) != KIND["solved"])
     answers = (kind == KIND["replied"]) & agent
     asks = isin(kind, [KIND["opened"], KIND["reopened"]]) | ((kind == KIND["replied"]) & ~agent)
-    spoke = rows.last(answers | asks)
-    waits = is_open & (rows.at(spoke, asks.astype(np.int64), 0) == 1)
+    message = rows.last(answers | asks)
+    waits = is_open & (rows.at(message, asks.astype(np.int64), 0) == 1)
     first_answer = rows.max(np.where(answers, -rows["event_us"], NOTHING))
     return Tickets(
         pairs=pairs,
@@ -69,7 +68,7 @@ def tickets(known: Known) -> Tickets:
         is_open=is_open,
         solved_us=np.where(is_open, NOTHING, rows.at(status, "event_us")),
         answered_us=np.where(first_answer == NOTHING, NOTHING, -first_answer),
-        waits_since_us=np.where(waits, rows.at(spoke, "event_us"), NOTHING),
+        waits_since_us=np.where(waits, rows.at(message, "event_us"), NOTHING),
         urgent=rows.known("priority") >= PRIORITIES.index("high"),
         reopenings=rows.sum((kind == KIND["reopened"]).astype(np.int64)),
     )
@@ -78,15 +77,15 @@ def tickets(known: Known) -> Tickets:
 def _mean_hours(
     known: Known, state: Tickets, end_us: Integers, window: int
 ) -> tuple[Numbers, Numbers]:
-    """Mean hours from opening to an end that lies in the window, and how many tickets there are."""
+    """Mean hours from opening to an end in the window, and the number of such tickets."""
     start = state.cutoff_us - window * known.clock.period_us
-    there = (end_us > start) & (state.opened_us != NOTHING)
+    ended = (end_us > start) & (state.opened_us != NOTHING)
     hours = np.maximum(end_us - state.opened_us, 0) // HOUR_US
-    count = state.pairs.count(there)
-    return ratio(state.pairs.total(hours, there), count), count
+    count = state.pairs.count(ended)
+    return ratio(state.pairs.total(hours, ended), count), count
 
 
-# How much
+# Amount
 
 declare_total(
     FAMILY, "tickets_opened", "{value} [ticket/tickets] opened", "tickets opened", "opened",
@@ -139,8 +138,8 @@ for _topic, _words, _group in (
     )  # fmt: skip
     def topic_share(known: Known, w: int, topic: str = _topic) -> Numbers:
         """Tickets of one topic over all opened; NaN without tickets. Topics may overlap."""
-        log = known.log("tickets")
-        return ratio(log.sum(f"opened_{topic}", w), log.sum("opened", w))
+        periods = known.periods("tickets")
+        return ratio(periods.sum(f"opened_{topic}", w), periods.sum("opened", w))
 
 
 @load(
@@ -151,8 +150,8 @@ for _topic, _words, _group in (
 )  # fmt: skip
 def phone_share(known: Known, w: int) -> Numbers:
     """Tickets opened by phone over all opened; NaN without tickets."""
-    log = known.log("tickets")
-    return ratio(log.sum("called", w), log.sum("opened", w))
+    periods = known.periods("tickets")
+    return ratio(periods.sum("called", w), periods.sum("opened", w))
 
 
 @load(
@@ -161,7 +160,7 @@ def phone_share(known: Known, w: int) -> Numbers:
 )  # fmt: skip
 def tickets_ever(known: Known) -> Numbers:
     """Tickets opened in the whole visible history."""
-    return known.log("tickets").sum("opened").astype(np.float64)
+    return known.periods("tickets").sum("opened").astype(np.float64)
 
 
 @load(
@@ -170,7 +169,7 @@ def tickets_ever(known: Known) -> Numbers:
 )  # fmt: skip
 def days_since_last_ticket(known: Known) -> Numbers:
     """Days from the last ticket opened to the cutoff; NaN if there is none."""
-    return known.days_since(known.log("tickets").max("last_us"))
+    return known.days_since(known.periods("tickets").max("last_us"))
 
 
 @leaving(
@@ -178,11 +177,11 @@ def days_since_last_ticket(known: Known) -> Numbers:
     zero="No message has ever spoken of leaving", unit="count", empty=0.0, monotone=UP,
 )  # fmt: skip
 def leaving_phrases_ever(known: Known) -> Numbers:
-    """Messages of the customer with an intent to leave in the whole visible history."""
-    return known.log("tickets").sum("leaving").astype(np.float64)
+    """Messages in which the customer speaks of leaving, in the whole visible history."""
+    return known.periods("tickets").sum("leaving").astype(np.float64)
 
 
-# What stands open
+# Open tickets
 
 
 @waiting(
@@ -191,7 +190,7 @@ def leaving_phrases_ever(known: Known) -> Numbers:
 )  # fmt: skip
 def tickets_open_now(known: Known) -> Numbers:
     """Tickets whose last visible change of status is not a solution."""
-    state = known.once(tickets)
+    state = known.cached(tickets)
     return state.pairs.count(state.is_open)
 
 
@@ -200,8 +199,8 @@ def tickets_open_now(known: Known) -> Numbers:
     zero="No open ticket of high or urgent priority", unit="count", empty=0.0,
 )  # fmt: skip
 def urgent_tickets_open_now(known: Known) -> Numbers:
-    """Open tickets with a priority of high or urgent."""
-    state = known.once(tickets)
+    """Open tickets of high or urgent priority."""
+    state = known.cached(tickets)
     return state.pairs.count(state.is_open & state.urgent)
 
 
@@ -211,7 +210,7 @@ def urgent_tickets_open_now(known: Known) -> Numbers:
 )  # fmt: skip
 def tickets_awaiting_first_reply(known: Known) -> Numbers:
     """Open tickets with no visible reply by an agent."""
-    state = known.once(tickets)
+    state = known.cached(tickets)
     return state.pairs.count(state.is_open & (state.answered_us == NOTHING))
 
 
@@ -221,7 +220,7 @@ def tickets_awaiting_first_reply(known: Known) -> Numbers:
 )  # fmt: skip
 def tickets_awaiting_answer(known: Known) -> Numbers:
     """Open tickets whose last visible message is the customer's."""
-    state = known.once(tickets)
+    state = known.cached(tickets)
     return state.pairs.count(state.waits_since_us != NOTHING)
 
 
@@ -230,8 +229,8 @@ def tickets_awaiting_answer(known: Known) -> Numbers:
     zero="No open ticket waits for our answer", unit="lasting", empty=0.0,
 )  # fmt: skip
 def longest_wait_days(known: Known) -> Numbers:
-    """Days since the oldest unanswered message of an open ticket; 0 where nobody waits."""
-    state = known.once(tickets)
+    """Days since the oldest unanswered message of an open ticket; 0 if there is none."""
+    state = known.cached(tickets)
     waits = state.waits_since_us != NOTHING
     return np.nan_to_num(known.days_since(state.pairs.smallest(state.waits_since_us, waits)))
 
@@ -241,10 +240,10 @@ def longest_wait_days(known: Known) -> Numbers:
     unit="lasting", empty=0.0,
 )  # fmt: skip
 def oldest_open_ticket_days(known: Known) -> Numbers:
-    """Days since the oldest open ticket was opened; 0 without an open ticket."""
-    state = known.once(tickets)
-    there = state.is_open & (state.opened_us != NOTHING)
-    return np.nan_to_num(known.days_since(state.pairs.smallest(state.opened_us, there)))
+    """Days since the oldest open ticket was opened; 0 if there is none."""
+    state = known.cached(tickets)
+    dated = state.is_open & (state.opened_us != NOTHING)
+    return np.nan_to_num(known.days_since(state.pairs.smallest(state.opened_us, dated)))
 
 
 @quality(
@@ -254,13 +253,13 @@ def oldest_open_ticket_days(known: Known) -> Numbers:
     unit="share",
 )  # fmt: skip
 def unsolved_share(known: Known, w: int) -> Numbers:
-    """Open ones among the tickets opened in the window; NaN without tickets."""
-    state = known.once(tickets)
+    """Share of the tickets opened in the window that are open; NaN without tickets."""
+    state = known.cached(tickets)
     recent = state.opened_us > state.cutoff_us - w * known.clock.period_us
     return ratio(state.pairs.count(recent & state.is_open), state.pairs.count(recent))
 
 
-# How well
+# Quality
 
 
 @quality(
@@ -270,8 +269,8 @@ def unsolved_share(known: Known, w: int) -> Numbers:
     norm="hours_to_solve_<long>",
 )  # fmt: skip
 def hours_to_solve(known: Known, w: int) -> Numbers:
-    """Mean whole hours from opening to the standing solution in the window; NaN if none."""
-    state = known.once(tickets)
+    """Mean whole hours from opening to the final solution, if in the window; NaN if none is."""
+    state = known.cached(tickets)
     return _mean_hours(known, state, state.solved_us, w)[0]
 
 
@@ -282,8 +281,8 @@ def hours_to_solve(known: Known, w: int) -> Numbers:
     norm="hours_to_first_reply_<long>",
 )  # fmt: skip
 def hours_to_first_reply(known: Known, w: int) -> Numbers:
-    """Mean whole hours from opening to a first reply in the window; NaN if there is none."""
-    state = known.once(tickets)
+    """Mean whole hours from opening to the first reply, if in the window; NaN if none is."""
+    state = known.cached(tickets)
     return _mean_hours(known, state, state.answered_us, w)[0]
 
 
@@ -293,7 +292,7 @@ def hours_to_first_reply(known: Known, w: int) -> Numbers:
 )  # fmt: skip
 def most_reopened_ticket(known: Known) -> Numbers:
     """Largest number of times that a single ticket was reopened."""
-    state = known.once(tickets)
+    state = known.cached(tickets)
     largest = state.pairs.largest(state.reopenings, state.reopenings > 0)
     return np.maximum(largest, 0).astype(np.float64)
 
@@ -304,9 +303,9 @@ def most_reopened_ticket(known: Known) -> Numbers:
     norm="mean_rating_<long>",
 )  # fmt: skip
 def mean_rating(known: Known, w: int) -> Numbers:
-    """Mean of the ratings given; NaN if there is none."""
-    log = known.log("tickets")
-    return ratio(log.sum("score", w), log.sum("rated", w))
+    """Mean of the ratings given; NaN if there are none."""
+    periods = known.periods("tickets")
+    return ratio(periods.sum("score", w), periods.sum("rated", w))
 
 
 @quality(
@@ -315,7 +314,7 @@ def mean_rating(known: Known, w: int) -> Numbers:
 )  # fmt: skip
 def last_rating(known: Known) -> Numbers:
     """Score of the newest visible rating; NaN if there is none."""
-    history = known.history("tickets")
+    history = known.events_by_customer("tickets")
     score = history.known("score", history["kind"] == KIND["rated"])
     return np.where(score == NOTHING, np.nan, score)
 
@@ -328,8 +327,8 @@ def last_rating(known: Known) -> Numbers:
 )  # fmt: skip
 def replies_per_ticket(known: Known, w: int) -> Numbers:
     """Replies of the customer over tickets opened; NaN without tickets."""
-    log = known.log("tickets")
-    return ratio(log.sum("customer_replies", w), log.sum("opened", w))
+    periods = known.periods("tickets")
+    return ratio(periods.sum("customer_replies", w), periods.sum("opened", w))
 
 
 @load(
@@ -339,9 +338,9 @@ def replies_per_ticket(known: Known, w: int) -> Numbers:
 )  # fmt: skip
 def tickets_per_active_day(known: Known, w: int) -> Numbers:
     """Tickets opened over active days; NaN without use."""
-    usage = known.log("usage")
+    usage = known.periods("usage")
     days = usage.sum(usage.gains("days", np.bitwise_or, np.bitwise_count), w)
-    return ratio(known.log("tickets").sum("opened", w), days)
+    return ratio(known.periods("tickets").sum("opened", w), days)
 
 
 # Surveys
@@ -353,10 +352,10 @@ def tickets_per_active_day(known: Known, w: int) -> Numbers:
     sources=("surveys",),
 )  # fmt: skip
 def last_nps(known: Known) -> Numbers:
-    """Mean score of the newest visible period with an answer to the NPS question; NaN without."""
-    log = known.log("surveys")
-    row = log.last(log["nps"] > 0)
-    return ratio(log.at(row, "nps_score", 0), log.at(row, "nps", 0))
+    """Mean NPS score of the newest visible period that has one; NaN if there is none."""
+    periods = known.periods("surveys")
+    row = periods.last(periods["nps"] > 0)
+    return ratio(periods.at(row, "nps_score", 0), periods.at(row, "nps", 0))
 
 
 @tone(
@@ -365,9 +364,9 @@ def last_nps(known: Known) -> Numbers:
     sources=("surveys",),
 )  # fmt: skip
 def mean_csat(known: Known, w: int) -> Numbers:
-    """Mean of the satisfaction scores; NaN if there is none."""
-    log = known.log("surveys")
-    return ratio(log.sum("csat_score", w), log.sum("csat", w))
+    """Mean of the satisfaction scores; NaN if there are none."""
+    periods = known.periods("surveys")
+    return ratio(periods.sum("csat_score", w), periods.sum("csat", w))
 
 
 @tone(
@@ -376,6 +375,6 @@ def mean_csat(known: Known, w: int) -> Numbers:
     sources=("surveys",),
 )  # fmt: skip
 def surveys_answered(known: Known, w: int) -> Numbers:
-    """Answers to any survey."""
-    log = known.log("surveys")
-    return (log.sum("nps", w) + log.sum("csat", w)).astype(np.float64)
+    """Number of answers to surveys of either kind."""
+    periods = known.periods("surveys")
+    return (periods.sum("nps", w) + periods.sum("csat", w)).astype(np.float64)

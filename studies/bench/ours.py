@@ -28,7 +28,7 @@ from data.engine import Engine
 from data.open_engine import open_engine
 from data.sources.simulated.world import simulate
 from features.build import BlockFeatures, build_features, customer_blocks
-from features.engagement import daily
+from features.engagement import gained_days
 from features.feature_settings import FeatureSettings
 from features.period_reader import Periods
 from features.periods import measure
@@ -120,13 +120,13 @@ def _aggregated(read: BlockFeatures, windows: Sequence[int], block: tuple[str, s
 
 def _window(known: Known, window: int) -> list[tuple[str, Integers]]:
     """Return the columns of a window, 0 without use, and one that marks use."""
-    usage = known.log("usage")
+    usage = known.periods("usage")
     last = usage.max("last_us", window)
     used = last > 0
     return [
         (f"uses_{window}", usage.sum("uses", window)),
         (f"seconds_{window}", usage.sum("seconds", window)),
-        (f"active_days_{window}", usage.sum(known.once(daily), window)),
+        (f"active_days_{window}", usage.sum(known.cached(gained_days), window)),
         (f"features_{window}", np.bitwise_count(usage.bits("features", window)).astype(np.int64)),
         (f"last_use_s_{window}", np.where(used, last // SECOND, 0)),
         (f"longest_s_{window}", np.maximum(usage.max("longest_s", window), 0)),

@@ -95,7 +95,7 @@ def leaks(
 
 def uses_whenever_known(known: Any) -> Any:
     """Places rows by their event alone, as a join that forgets ``available_at`` would."""
-    usage = known.log("usage")
+    usage = known.periods("usage")
     cell = known.cell_customer * 10_000 + known.cutoff
     row = usage.group * 10_000 + usage.event
     return np.array([usage["uses"][row == key].sum() for key in cell], dtype=float)
@@ -103,7 +103,7 @@ def uses_whenever_known(known: Any) -> Any:
 
 def uses_of_the_next_period(known: Any) -> Any:
     """Reads the period after the cutoff, as an interval with the wrong end would."""
-    usage = known.log("usage")
+    usage = known.periods("usage")
     cell = known.cell_customer * 10_000 + known.cutoff + 1
     row = usage.group * 10_000 + usage.event
     return np.array([usage["uses"][row == key].sum() for key in cell], dtype=float)
