@@ -426,6 +426,7 @@ def test_an_unreachable_mlflow_leaves_the_list_alone(
     assert message.endswith("then run dvc repro publish.")
 
 
+@pytest.mark.slow  # SQLite waits for the lock
 def test_a_locked_mlflow_leaves_the_list_alone(project: Project) -> None:
     with closing(sqlite3.connect(project / "mlflow.db")) as store:
         store.execute("create table something (x)")
@@ -434,7 +435,7 @@ def test_a_locked_mlflow_leaves_the_list_alone(project: Project) -> None:
     assert "can't be used (database is locked); the weekly list is unaffected" in message
 
 
-@pytest.mark.parametrize("room_kib", [40, 1500])
+@pytest.mark.parametrize("room_kib", [40, pytest.param(1500, marks=pytest.mark.slow)])
 def test_a_full_disk_leaves_the_list_alone(project: Project, room_kib: int) -> None:
     """On a disk of its own that fills up while pictures are drawn, or MLflow writes."""
     before = project.bytes_below("data/scores")
