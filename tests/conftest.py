@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # The same examples in every run, however busy the machine is; more of them with the slow tests.
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=25)
-settings.register_profile("thorough", deadline=None, derandomize=True, max_examples=200)
+settings.register_profile("thorough", deadline=None, derandomize=True, max_examples=100)
 settings.load_profile("repeatable")
 
 # The longest files begin first, so that no process is left with one at the end.
 LONGEST = (
-    "test_dvc", "test_mlflow_in_a_browser", "test_spark_stages", "test_notebooks", "test_spark",
-    "test_registered_model", "test_leakage", "test_page_in_a_browser", "test_pipeline",
+    "test_dvc", "test_stage_code", "test_mlflow_in_a_browser", "test_spark_stages",
+    "test_notebooks", "test_spark", "test_registered_model", "test_leakage", "test_page_in_a_browser", "test_pipeline",
     "test_released_lists", "test_bad_input", "test_simulated", "test_periods", "test_promote",
     "test_risk_model", "test_features_build",
 )  # fmt: skip
