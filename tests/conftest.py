@@ -24,9 +24,9 @@ settings.load_profile("repeatable")
 # The longest files begin first, so that no process is left with one at the end.
 LONGEST = (
     "test_dvc", "test_stage_code", "test_mlflow_in_a_browser", "test_spark_stages",
-    "test_notebooks", "test_spark", "test_registered_model", "test_leakage", "test_page_in_a_browser", "test_pipeline",
-    "test_released_lists", "test_bad_input", "test_simulated", "test_periods", "test_promote",
-    "test_risk_model", "test_features_build",
+    "test_notebooks", "test_spark", "test_registered_model", "test_leakage",
+    "test_page_in_a_browser", "test_pipeline", "test_released_lists", "test_bad_input",
+    "test_simulated", "test_periods", "test_promote", "test_risk_model", "test_features_build",
 )  # fmt: skip
 
 
