@@ -69,6 +69,11 @@ class PopulationSettings(PopulationTerms):
     history_periods: int
     outcome: OutcomeSettings
 
+    @property
+    def outcome_log(self) -> str:
+        """Name of the log that decides who left."""
+        return "subscriptions" if self.rule == "contract" else "usage"
+
 
 @dataclass(frozen=True)
 class Population:
@@ -119,7 +124,7 @@ def observe_population(
         If the log that decides who left is absent, the history is too short, there are no customers
         at the newest cutoff, or no customer ever churned.
     """
-    outcome_log = "subscriptions" if settings.rule == "contract" else "usage"
+    outcome_log = settings.outcome_log
     if outcome_log not in tables:
         raise BadInputError(
             f"snapshot.rule is {settings.rule}, which needs the {outcome_log} log to see who left, "
@@ -139,8 +144,12 @@ def observe_population(
     contacts = np.full(len(names), NEVER)
     if "interventions" in tables:
         contacts = first_contacts(tables["interventions"], names, until, engine)
+    history = read_history(tables, names, clock, settings, engine, as_of)
     reader = _Reader(tables, customers, cutoffs, phase, contacts, clock, settings, engine)
-    observed = reader.by_contracts() if settings.rule == "contract" else reader.by_usage()
+    if isinstance(history, SubscriptionEvents):
+        observed = reader.by_contracts(history)
+    else:
+        observed = reader.by_usage(history)
     cells, spells = observed.cells, observed.spells
     _check_customers(cells, spells, cutoffs, clock, settings)
     snapshots = snapshot_table(cells, customers, clock, cutoffs.as_of)
@@ -267,10 +276,8 @@ class _Reader:
     def names(self) -> NDArray[np.object_]:
         return self.customers["customer_id"].to_numpy(dtype=object)
 
-    def by_contracts(self) -> _Observed:
+    def by_contracts(self, events: SubscriptionEvents) -> _Observed:
         clock, cutoffs, outcome = self.clock, self.cutoffs, self.settings.outcome
-        until = clock.cutoff_us(cutoffs.as_of)
-        events = read_subscriptions(self.tables["subscriptions"], self.names, until, self.engine)
         spans = contract_spans(events, clock, cutoffs.as_of)
         cells = snapshot_cells(spans, cutoffs, self.phase)
         described = contract_snapshots(events, spans, cells, clock)
@@ -282,10 +289,8 @@ class _Reader:
             decided_customers(events, clock, cutoffs.as_of),
         )
 
-    def by_usage(self) -> _Observed:
+    def by_usage(self, use: UsePeriods) -> _Observed:
         clock, cutoffs, silent = self.clock, self.cutoffs, self.settings.silent_periods
-        until = clock.cutoff_us(cutoffs.as_of)
-        use = read_use_periods(self.tables["usage"], self.names, clock, until, self.engine)
         spans = inactivity_spans(use, silent, cutoffs.as_of)
         span, cutoff = snapshot_cells(spans, cutoffs, self.phase)
         revenue = np.zeros(len(span), dtype=np.int64)
@@ -311,7 +316,7 @@ def _check_customers(
     clock: Clock,
     settings: PopulationSettings,
 ) -> None:
-    log = "subscriptions" if settings.rule == "contract" else "usage"
+    log = settings.outcome_log
     if not (cells["cutoff"] == cutoffs.as_of).any():
         raise BadInputError(
             f"The {log} log shows no customer on {clock.cutoff_at(cutoffs.as_of).date()}, the "

@@ -12,11 +12,12 @@ import pandas as pd
 
 from data.contracts import CAUSES
 from data.invoices import failed_invoices
+from pipelines.clean_logs import CleanLogs
 from pipelines.engines import duckdb_engine
 from pipelines.load import newest_cutoff
 from pipelines.params import load_params
 from pipelines.paths import CLEAN, SCORES, SNAPSHOTS
-from pipelines.score import Logs, churn_overview
+from pipelines.score import churn_overview
 from retention.cohorts import retention_table
 from retention.language import ENGLISH
 from retention.recovery import SETTLE_DAYS, settled_invoices
@@ -31,7 +32,7 @@ lifetimes = pd.read_parquet(SNAPSHOTS / "lifetimes.parquet")
 as_of = newest_cutoff()
 # The overview that the retention team opens, as numbers.
 with duckdb_engine(params) as engine:
-    logs = Logs.read(params, as_of, engine)
+    logs = CleanLogs(params, as_of, engine)
     churn = churn_overview(params, lifetimes, logs)
     failed = failed_invoices(logs.tables["payments"], params.clock.cutoff_us(as_of), engine)
 

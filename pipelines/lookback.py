@@ -19,21 +19,14 @@ from retention.realised import realised
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from data.lifetimes import UsePeriods
-    from data.subscriptions import SubscriptionEvents
+    from pipelines.clean_logs import CleanLogs
     from pipelines.params import Params
     from retention.effect import Effect
     from retention.realised import RealisedQueue
 
 
 def look_back(
-    params: Params,
-    history: SubscriptionEvents | UsePeriods,
-    customers: NDArray[np.object_],
-    as_of: int,
+    params: Params, logs: CleanLogs
 ) -> tuple[tuple[RealisedQueue, ...], tuple[Effect, ...]]:
     """Compare the released lists with what happened, each once its follow-up has passed.
 
@@ -41,10 +34,8 @@ def look_back(
     ----------
     params
         The parameters.
-    history, customers
-        What ``data.population.read_history`` read, and the sorted ids of all customers.
-    as_of
-        Number of the newest cutoff.
+    logs
+        The clean logs as of the newest cutoff.
 
     Returns
     -------
@@ -52,7 +43,7 @@ def look_back(
         Outcomes of each list by the first horizon, and the effect by each horizon.
     """
     clock = params.clock
-    now = clock.cutoff_at(as_of)
+    now = clock.cutoff_at(logs.as_of)
     folders = released(params.ingest.source, now)
     follow_up = dt.timedelta(days=params.snapshot.undo_days + params.clock.lateness_days)
     spans = [dt.timedelta(days=h * clock.period_days) for h in params.snapshot.horizons]
@@ -60,7 +51,7 @@ def look_back(
     if not passed[0]:
         return (), ()
     lives = lifetimes_ignoring_contacts(
-        history, customers, clock, population_settings(params), as_of
+        logs.history, logs.names, clock, population_settings(params), logs.as_of
     ).to_pandas()
     names = params.labels
     realised_lists = [

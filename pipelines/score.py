@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -15,18 +14,16 @@ from data.atomic import replaced_folder, write_text
 from data.contracts import CAUSES
 from data.invoices import failed_invoices
 from data.outcomes import contacted_between
-from data.population import read_history
-from data.subscriptions import SubscriptionEvents
 from features.declare import REASON_GROUPS
 from models.explain import explain
+from pipelines.clean_logs import CleanLogs
 from pipelines.engines import chosen_engine
 from pipelines.load import load_catalog, load_newest, load_outcomes
 from pipelines.lookback import look_back
 from pipelines.params import load_params, terms
-from pipelines.paths import CLEAN, REPORTS, SCORES, SNAPSHOTS, tables_in
+from pipelines.paths import REPORTS, SCORES, SNAPSHOTS
 from pipelines.released_lists import past_risks, read_past
 from pipelines.review.champion import serving_model
-from pipelines.snapshot import population_settings
 from pipelines.stage import run_stage
 from retention.chat import chat_message
 from retention.detail import PERIODS, details
@@ -46,8 +43,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from data.engine import Engine
-    from data.lifetimes import UsePeriods
+    from data.subscriptions import SubscriptionEvents
     from models.competing_risks import RiskModel
     from models.risk_data import RiskData
     from pipelines.params import Params
@@ -115,43 +111,7 @@ def policy(params: Params, lifetimes: pd.DataFrame, as_of: dt.datetime) -> Polic
     )
 
 
-@dataclass(frozen=True)
-class Logs:
-    """The clean logs as of the newest cutoff.
-
-    Parameters
-    ----------
-    tables
-        By name, lazy Ibis tables.
-    customers
-        ``customer_id`` and ``segment``, sorted by the former.
-    history
-        The log that decides who left.
-    as_of
-        Number of the cutoff.
-    engine
-        Runs the queries.
-    """
-
-    tables: Mapping[str, Any]
-    customers: pd.DataFrame
-    history: SubscriptionEvents | UsePeriods
-    as_of: int
-    engine: Engine
-
-    @classmethod
-    def read(cls, params: Params, as_of: int, engine: Engine) -> Logs:
-        """Open the logs, and read those that several parts of the list need."""
-        tables = {name: engine.read(path) for name, path in tables_in(CLEAN).items()}
-        query = tables["customers"].select("customer_id", "segment").order_by("customer_id")
-        customers = engine.to_arrow(query).to_pandas()
-        names = customers["customer_id"].to_numpy(dtype=object)
-        settings = population_settings(params)
-        history = read_history(tables, names, params.clock, settings, engine, as_of)
-        return cls(tables, customers, history, as_of, engine)
-
-
-def recently_contacted(params: Params, logs: Logs) -> set[str]:
+def recently_contacted(params: Params, logs: CleanLogs) -> set[str]:
     """Customers who were contacted too recently to be called again."""
     if "interventions" not in logs.tables:
         return set()
@@ -161,13 +121,12 @@ def recently_contacted(params: Params, logs: Logs) -> set[str]:
     return contacted_between(log, after, clock.cutoff_us(as_of), logs.engine)
 
 
-def page_extras(params: Params, week: WeeklyList, logs: Logs, decided: int) -> PageExtras:
+def page_extras(params: Params, week: WeeklyList, logs: CleanLogs, decided: int) -> PageExtras:
     """Gather what the page shows beside the list; ``decided`` is the number who are leaving."""
     causes = dict(zip(QUEUE_NAMES, CAUSES, strict=True))
     risks = past_risks(params.ingest.source, week.listed, causes, week.labels[0], PERIODS)
     listed = week.listed["customer_id"].tolist()
-    names = logs.customers["customer_id"].to_numpy(dtype=object)
-    realised, effects = look_back(params, logs.history, names, logs.as_of)
+    realised, effects = look_back(params, logs)
     return PageExtras(
         details=details(listed, risks, logs.tables, logs.as_of, params.clock, logs.engine),
         realised=realised,
@@ -176,11 +135,11 @@ def page_extras(params: Params, week: WeeklyList, logs: Logs, decided: int) -> P
     )
 
 
-def churn_overview(params: Params, lifetimes: pd.DataFrame, logs: Logs) -> Overview:
+def churn_overview(params: Params, lifetimes: pd.DataFrame, logs: CleanLogs) -> Overview:
     """Compute the second page from lifetimes, subscriptions and payments."""
     revenue, failed = None, None
-    if isinstance(logs.history, SubscriptionEvents):
-        revenue = revenue_steps(logs.history)
+    if params.snapshot.rule == "contract":
+        revenue = revenue_steps(cast("SubscriptionEvents", logs.history))
     if "payments" in logs.tables:
         until = params.clock.cutoff_us(logs.as_of)
         failed = failed_invoices(logs.tables["payments"], until, logs.engine)
@@ -253,7 +212,7 @@ def main() -> None:
         params.ingest.source, cutoff, data.X, data.feature_names, horizons, params.engine.threads
     )
     with chosen_engine(params) as engine:
-        logs = Logs.read(params, as_of, engine)
+        logs = CleanLogs(params, as_of, engine)
         week = weekly_list(
             scored,
             policy(params, lifetimes, cutoff),

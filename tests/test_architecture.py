@@ -12,15 +12,8 @@ from pathlib import Path
 import yaml
 
 from data.imports import ROOT, code_digests, imports, reached
+from reading.rooms import MODULES, ROOMS
 from worlds.project import STAGES
-
-# Imports go one way: a room may import those before it.
-ROOMS = ("data", "features", "models", "retention", "pipelines", "studies")
-MODULES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for room in ROOMS
-    for path in sorted((ROOT / room).rglob("*.py"))
-}
 
 
 def room_of(name: str) -> str:

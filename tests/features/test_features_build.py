@@ -25,6 +25,7 @@ from features.declare import from_json
 from features.feature_settings import FeatureSettings
 from features.known import integers
 from features.measures import MEASURES
+from worlds.handmade_features import write_snapshots
 from worlds.random_logs import START_US, random_logs
 
 CLOCK = Clock()
@@ -47,16 +48,11 @@ def build_in(
     for name, table in world.items():
         pq.write_table(table, clean[name])
     customers = world["customers"]["customer_id"].to_pylist()
-    keys = [(customer, CLOCK.cutoff_at(k)) for customer in customers for k in cutoffs]
-    snapshots = {
-        "customer_id": pa.array([customer for customer, _ in keys], pa.string()),
-        "cutoff": pa.array([cutoff for _, cutoff in keys], INSTANT),
-    }
-    pq.write_table(pa.table(snapshots), folder / "snapshots.parquet")
+    snapshots = write_snapshots(folder, customers, map(CLOCK.cutoff_at, cutoffs))
     with open_engine(threads=threads) as engine:
         build_features(
             clean,
-            folder / "snapshots.parquet",
+            snapshots,
             folder / "features",
             folder / "periods",
             engine,

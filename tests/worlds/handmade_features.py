@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -17,12 +18,25 @@ from worlds.handmade import at, write_logs
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Iterable
     from pathlib import Path
 
     from data.engine import Engine
 
 SETTINGS = FeatureSettings((1, 2, 4), ("login", "report"))
 LONG_AGO = at(-52)
+
+
+def write_snapshots(folder: Path, customers: Iterable[str], cutoffs: Iterable[dt.datetime]) -> Path:
+    """Write the keys of snapshots: every customer at every cutoff."""
+    keys = list(product(customers, cutoffs))
+    snapshots = {
+        "customer_id": pa.array([customer for customer, _ in keys], pa.string()),
+        "cutoff": pa.array([cutoff for _, cutoff in keys], INSTANT),
+    }
+    path = folder / "snapshots.parquet"
+    write_table(pa.table(snapshots), path)
+    return path
 
 
 def features_of(
@@ -37,16 +51,11 @@ def features_of(
     """Features of every customer at every cutoff: (customer, cutoff) to name to value."""
     people = [{"customer_id": name, "signed_up_at": signed_up_at} for name in customers]
     clean = write_logs(folder, logs | {"customers": people})
-    keys = [(customer, cutoff) for customer in customers for cutoff in cutoffs]
-    snapshots = {
-        "customer_id": pa.array([customer for customer, _ in keys], pa.string()),
-        "cutoff": pa.array([cutoff for _, cutoff in keys], INSTANT),
-    }
-    write_table(pa.table(snapshots), folder / "snapshots.parquet")
+    snapshots = write_snapshots(folder, customers, cutoffs)
     shutil.rmtree(folder / "periods", ignore_errors=True)
     build_features(
         clean,
-        folder / "snapshots.parquet",
+        snapshots,
         folder / "features",
         folder / "periods",
         engine,
