@@ -88,10 +88,11 @@ class PeriodsManifest:
         write_text(json.dumps(stored, indent=1) + "\n", folder / MANIFEST_FILE)
 
 
-# Libraries that decide the bytes: they run lower(), regexes and floor, and write the files.
 # The engines are handed in, so imports do not lead to them.
 ENGINES = "data.open_engine"
-WRITERS = ("duckdb", "ibis-framework", "numpy", "pyarrow", "pyspark")
+# Libraries that decide the bytes: they run lower(), regexes and floor, and write the files. Spark
+# is not among them: it writes the same, and whether it is installed must not show in the bytes.
+WRITERS = ("duckdb", "ibis-framework", "numpy", "pyarrow")
 
 
 def cache_key(
@@ -103,16 +104,8 @@ def cache_key(
     """
     parts = [repr(clock), repr(tuple(core_features)), repr(only and sorted(only))]
     parts += [FORMAT, repr(WIDTHS), repr(code_digests(__name__, ENGINES))]
-    parts += [f"{name} {_version(name)}" for name in WRITERS]
+    parts += [f"{name} {importlib.metadata.version(name)}" for name in WRITERS]
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
-
-
-def _version(package: str) -> str:
-    """Return the version of a package; empty if it is not installed, as Spark may not be."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def measure(

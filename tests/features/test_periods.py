@@ -251,7 +251,7 @@ def test_another_version_of_a_library_changes_the_key(
 def test_a_changed_key_measures_every_period_again(
     whole: Path, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(periods, "_version", lambda _: "0.0")
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "0.0")
     again = measured(LOGS, tmp_path / "again", engine, whole)
     assert not kept(again, whole)
 
